@@ -1,0 +1,290 @@
+"""The typed recipes: one YAML file, validated as a whole before anything runs. Nothing in a recipe is executed."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from difflib import get_close_matches
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+import yaml
+from pydantic import BaseModel, ConfigDict, Field, SerializeAsAny, ValidationError, field_validator
+
+from usssl.errors import RecipeError, UsageError
+
+Positive = Annotated[int, Field(gt=0)]
+Fraction = Annotated[float, Field(ge=0, le=1, allow_inf_nan=False)]
+NonNegative = Annotated[float, Field(ge=0, allow_inf_nan=False)]
+
+
+class Arguments(BaseModel):
+    """Base of all blocks of a recipe: frozen, and an unknown key is an error."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, validate_default=True)
+
+
+class ClipArguments(Arguments):
+    """The clip a method or task sees: `frames` frames, `step` source frames apart, of `size` (height, width) pixels."""
+
+    frames: Positive = 4
+    step: Positive = 8
+    size: tuple[Positive, Positive] = (112, 144)
+
+    @field_validator("size")
+    @classmethod
+    def _large_enough(cls, size: tuple[int, int]) -> tuple[int, int]:
+        if min(size) < 32 or max(size) > 1024:
+            raise ValueError("height and width are from 32 to 1024 pixels")
+        return size
+
+
+class DataArguments(Arguments):
+    """Where the cines come from.
+
+    Attributes:
+        source: `samples:<kind>`, a folder, a catalogue (.parquet), a prepared store, or a list of folders.
+        clip: the clip that a method or task sees.
+        cines: number of sample cines to generate for `samples:<kind>`.
+        margin: the store keeps frames at `margin` times the clip size, room for crops.
+        labelled_cines: fine-tuning only: number of labelled training cines; all where None.
+    """
+
+    source: str | tuple[str, ...]
+    clip: ClipArguments = ClipArguments()
+    cines: Positive = 48
+    margin: Annotated[float, Field(ge=1, le=4)] = 1.5
+    labelled_cines: Positive | None = None
+
+
+class EncoderArguments(Arguments):
+    """The encoder, by its name in `usssl.models.encoders`."""
+
+    name: str = "sononet16"
+    width: Annotated[float, Field(gt=0, le=8)] = 1.0
+
+
+class OptimizerArguments(Arguments):
+    """The optimiser: SGD or AdamW."""
+
+    name: Literal["sgd", "adamw"] = "sgd"
+    lr: Annotated[float, Field(gt=0, allow_inf_nan=False)] = 0.01
+    momentum: Fraction = 0.9
+    weight_decay: NonNegative = 1e-4
+
+
+class ScheduleArguments(Arguments):
+    """The learning rate over time: linear warm-up, then constant or a cosine to zero."""
+
+    name: Literal["cosine", "constant"] = "cosine"
+    warmup_epochs: NonNegative = 1
+
+
+class TrainerArguments(Arguments):
+    """The loop. `auto` values are resolved before the run and saved with it.
+
+    Attributes:
+        epochs: number of epochs.
+        clips_per_epoch: clips drawn in an epoch; `auto`: 4 a training cine.
+        batch_size: clips a step.
+        workers: loader processes; `auto`: 0 on a CPU (the prepared store needs none), 2 with a GPU.
+        precision: `auto`: bf16 where the device has fast bf16, else fp32.
+        device: `auto`: cuda where there is one, else cpu.
+        checkpoint_minutes: the longest time between two checkpoints.
+    """
+
+    epochs: Positive = 20
+    clips_per_epoch: Positive | Literal["auto"] = "auto"
+    batch_size: Annotated[int, Field(ge=2)] = 16
+    workers: Annotated[int, Field(ge=0)] | Literal["auto"] = "auto"
+    precision: Literal["auto", "fp32", "bf16"] = "auto"
+    device: Annotated[str, Field(pattern=r"^(auto|cpu|cuda(:\d+)?)$")] = "auto"
+    checkpoint_minutes: Annotated[float, Field(gt=0)] = 2.0
+
+
+class TrackingArguments(Arguments):
+    """Where metrics go besides `metrics.jsonl`."""
+
+    tensorboard: bool = True
+
+
+class Recipe(Arguments):
+    """What a pretraining and a fine-tuning recipe share."""
+
+    seed: Annotated[int, Field(ge=0, lt=2**31)] = 0
+    data: DataArguments
+    encoder: EncoderArguments = EncoderArguments()
+    optimizer: OptimizerArguments = OptimizerArguments()
+    schedule: ScheduleArguments = ScheduleArguments()
+    trainer: TrainerArguments = TrainerArguments()
+    tracking: TrackingArguments = TrackingArguments()
+
+
+class PretrainRecipe(Recipe):
+    """A recipe with `method:`; the block's remaining keys are the method's own arguments."""
+
+    method: SerializeAsAny[BaseModel]
+
+    @field_validator("method", mode="before")
+    @classmethod
+    def _typed_method(cls, value: Any) -> BaseModel:
+        from usssl import methods
+
+        return _by_name(value, "method", methods.names(), lambda name: methods.get(name).Arguments)
+
+
+class FinetuneRecipe(Recipe):
+    """A recipe with `task:` and `start_from:` (`random`, a run folder or a `.safetensors` file)."""
+
+    task: SerializeAsAny[BaseModel]
+    start_from: str = "random"
+
+    @field_validator("task", mode="before")
+    @classmethod
+    def _typed_task(cls, value: Any) -> BaseModel:
+        from usssl import tasks
+
+        return _by_name(value, "task", tasks.names(), lambda name: tasks.get(name).Arguments)
+
+
+def _by_name(value: Any, block: str, names: list[str], arguments_of: Any) -> BaseModel:
+    if isinstance(value, BaseModel):
+        return value
+    if not isinstance(value, Mapping) or "name" not in value:
+        raise ValueError(f"needs a name, one of: {', '.join(names)}")
+    if value["name"] not in names:
+        raise ValueError(f"unknown {block} {value['name']!r}{_nearest(str(value['name']), names)}")
+    typed: BaseModel = arguments_of(value["name"]).model_validate(dict(value))
+    return typed
+
+
+def read_recipe(
+    recipe: str | Path | Mapping[str, Any] | Recipe, overrides: Mapping[str, Any] | Iterable[str] = ()
+) -> PretrainRecipe | FinetuneRecipe:
+    """Reads and validates a recipe.
+
+    Args:
+        recipe: a YAML file, its content as a mapping, or a recipe.
+        overrides: `{"optimizer.lr": 0.01}` or `["optimizer.lr=0.01"]`; reaches any key of the recipe.
+
+    Raises:
+        RecipeError: anything wrong, in one sentence that names the key and, for an unknown key, the nearest.
+    """
+    where = str(recipe) if isinstance(recipe, str | Path) else "the recipe"
+    content = _content(recipe)
+    for key, value in _pairs(overrides):
+        _set(content, key, value)
+    if ("method" in content) == ("task" in content):
+        raise RecipeError(f"{where}: a recipe has either `method:` (pretraining) or `task:` (fine-tuning)")
+    kind = PretrainRecipe if "method" in content else FinetuneRecipe
+    try:
+        return kind.model_validate(content)
+    except ValidationError as error:
+        raise RecipeError(f"{where}: {_sentence(error, kind, content)}") from None
+
+
+def dump_recipe(recipe: Recipe) -> str:
+    """The recipe as YAML, every default written out."""
+    return yaml.safe_dump(recipe.model_dump(mode="json"), sort_keys=False, allow_unicode=True)
+
+
+def _content(recipe: str | Path | Mapping[str, Any] | Recipe) -> dict[str, Any]:
+    if isinstance(recipe, Recipe):
+        return recipe.model_dump(mode="json")
+    if isinstance(recipe, Mapping):
+        return _copy(recipe)
+    path = Path(recipe)
+    try:
+        text = path.read_text(encoding="utf-8")
+    except FileNotFoundError:
+        raise UsageError(f"there is no recipe at {path}") from None
+    except (OSError, UnicodeDecodeError) as error:
+        raise RecipeError(f"cannot read the recipe {path}: {error}") from None
+    try:
+        content = yaml.load(text, Loader=_StrictLoader)  # noqa: S506 - a SafeLoader that also refuses double keys
+    except yaml.YAMLError as error:
+        raise RecipeError(f"{path} is not valid YAML: {' '.join(str(error).split())}") from None
+    if not isinstance(content, dict):
+        raise RecipeError(f"{path} is not a recipe: it should hold keys such as `data:` and `method:`")
+    return content
+
+
+class _StrictLoader(yaml.SafeLoader):
+    """A safe loader that reads `1e-4` as a number and refuses a key given twice."""
+
+    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
+        keys = [self.construct_object(key, deep=True) for key, _ in node.value]
+        for key in keys:
+            if keys.count(key) > 1:
+                raise yaml.YAMLError(f"the key {key!r} stands there twice, line {node.start_mark.line + 1}")
+        return super().construct_mapping(node, deep)
+
+
+def _copy(mapping: Mapping[str, Any]) -> dict[str, Any]:
+    return {key: _copy(value) if isinstance(value, Mapping) else value for key, value in mapping.items()}
+
+
+def _pairs(overrides: Mapping[str, Any] | Iterable[str]) -> list[tuple[str, Any]]:
+    if isinstance(overrides, Mapping):
+        return list(overrides.items())
+    pairs = []
+    for text in overrides:
+        key, equals, value = text.partition("=")
+        if not equals or not key:
+            raise UsageError(f"{text!r} is not an override; write KEY=VALUE, such as optimizer.lr=0.01")
+        try:
+            pairs.append((key, yaml.load(value, Loader=_StrictLoader)))  # noqa: S506 - a SafeLoader
+        except yaml.YAMLError:
+            raise UsageError(f"the value of {key} is not valid YAML: {value!r}") from None
+    return pairs
+
+
+def _set(content: dict[str, Any], key: str, value: Any) -> None:
+    *blocks, last = key.split(".")
+    for block in blocks:
+        inner = content.setdefault(block, {})
+        if not isinstance(inner, dict):
+            raise RecipeError(f"{key}: {block!r} is not a block of keys")
+        content = inner
+    content[last] = value
+
+
+def _sentence(error: ValidationError, kind: type[Recipe], content: Mapping[str, Any]) -> str:
+    first = error.errors(include_url=False)[0]
+    location = [str(part) for part in first["loc"]]
+    key = ".".join(location)
+    if first["type"] == "extra_forbidden":
+        known = _known_keys(kind, content)
+        return f"unknown key '{key}'{_nearest(key, known)}"
+    if first["type"] == "missing":
+        return f"the key '{key}' is missing"
+    message = first["msg"].removeprefix("Value error, ")
+    return f"{key}: {message[0].lower()}{message[1:]} (it is {first['input']!r})"
+
+
+def _nearest(word: str, known: Iterable[str]) -> str:
+    known = list(known)
+    close = get_close_matches(word, known, n=1, cutoff=0.5)
+    if not close:  # the right key may stand in another block
+        last = word.rpartition(".")[2]
+        close = [k for k in known if k.rpartition(".")[2] == last][:1]
+    return f"; did you mean '{close[0]}'?" if close else f"; known are: {', '.join(sorted(known))}"
+
+
+def _known_keys(kind: type[BaseModel], content: Mapping[str, Any], prefix: str = "") -> list[str]:
+    keys: list[str] = []
+    for name, field in kind.model_fields.items():
+        keys.append(prefix + name)
+        inner = field.annotation
+        if name in ("method", "task") and not prefix:
+            inner = _block_arguments(name, content)
+        if isinstance(inner, type) and issubclass(inner, BaseModel):
+            keys += _known_keys(inner, content, f"{prefix}{name}.")
+    return keys
+
+
+def _block_arguments(block: str, content: Mapping[str, Any]) -> Any:
+    from usssl import methods, tasks
+
+    room = methods if block == "method" else tasks
+    name = (content.get(block) or {}).get("name")
+    return room.get(name).Arguments if name in room.names() else None
