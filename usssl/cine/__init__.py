@@ -1,1 +1,49 @@
-"""."""
+"""Open, decode, calibrate, de-identify and write cines; find the ultrasound sector.
+
+`open_cine` reads any file that a hospital or a laboratory keeps a cine in. Names load where they are first used, so that
+`import usssl.cine` costs nothing.
+"""
+
+from __future__ import annotations
+
+import importlib
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from usssl.cine.cine import Cine
+    from usssl.cine.dicom_writing import write_dicom
+    from usssl.cine.facts import Audio, CineFacts, Limits, Region
+    from usssl.cine.opening import open_cine
+    from usssl.cine.video_writing import write_video
+
+_HOMES = {
+    "Audio": "facts",
+    "Cine": "cine",
+    "CineFacts": "facts",
+    "Limits": "facts",
+    "Region": "facts",
+    "open_cine": "opening",
+    "write_dicom": "dicom_writing",
+    "write_video": "video_writing",
+}
+
+__all__ = [
+    "Audio",
+    "Cine",
+    "CineFacts",
+    "Limits",
+    "Region",
+    "open_cine",
+    "write_dicom",
+    "write_video",
+]
+
+
+def __getattr__(name: str) -> Any:
+    if name in _HOMES:
+        return getattr(importlib.import_module(f"usssl.cine.{_HOMES[name]}"), name)
+    raise AttributeError(f"module 'usssl.cine' has no attribute {name!r}")
+
+
+def __dir__() -> list[str]:
+    return sorted(__all__)

@@ -1,0 +1,133 @@
+"""The packet index of a video stream: which frame has which time, and from which key frame it can be decoded."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from usssl.errors import CineLimitError
+
+
+@dataclass(frozen=True)
+class VideoIndex:
+    """The readable frames of a stream in the order in which they are shown.
+
+    Attributes:
+        pts: presentation time stamps, int64 `(frames,)`, strictly ascending, in units of the stream's time base.
+        order: place of each frame's packet in the file, int64 `(frames,)`: the order of decoding.
+        key: for each frame the number of the key frame to decode from, int64 `(frames,)`.
+        dts: decoding time stamps, int64 `(frames,)`.
+        intra: every frame is a key frame.
+        seekable: False where time stamps are missing or repeat: frames can then only be counted from the start.
+        lost: frames left out because their packets are damaged, or because they build on such a frame.
+    """
+
+    pts: np.ndarray
+    order: np.ndarray
+    key: np.ndarray
+    dts: np.ndarray
+    intra: bool
+    seekable: bool
+    lost: int = 0
+
+    def after_damage(self, frame: int) -> set[int]:
+        """Frames that cannot be trusted once the packet of `frame` failed: it and what follows it up to the next key frame."""
+        return set(np.flatnonzero((self.key == self.key[frame]) & (self.order >= self.order[frame])).tolist())
+
+
+@dataclass(frozen=True)
+class _Packet:
+    pts: int | None
+    dts: int | None
+    order: int
+    is_key: bool
+    is_broken: bool
+
+
+def build_index(container: Any, stream: Any, path: Path, max_frames: int) -> VideoIndex:
+    """Reads the packets of a stream once, without decoding.
+
+    Args:
+        container: an open PyAV input container, at its start.
+        stream: one of its video streams.
+        path: for messages.
+        max_frames: the limit.
+
+    Raises:
+        CineLimitError: if there are more packets than `max_frames`.
+    """
+    codec = stream.codec_context.name
+    prefix = _nal_prefix(codec, stream.codec_context.extradata or b"")
+    packets: list[_Packet] = []
+    for packet in container.demux(stream):
+        if not packet.size or packet.is_discard:
+            continue  # the flush packet at the end; frames cut away by an edit list
+        if codec in ("vp8", "libvpx") and not memoryview(packet)[0] & 0x10:
+            continue  # an alternate reference frame, decoded but never shown (RFC 6386, 9.1)
+        broken = packet.is_corrupt or (prefix > 0 and not _nal_chain_holds(memoryview(packet), prefix))
+        packets.append(_Packet(packet.pts, packet.dts, len(packets), packet.is_keyframe, broken))
+        if len(packets) > max_frames:
+            raise CineLimitError(path, f"it has more than {max_frames} frames, the limit")
+    return _index_of(packets)
+
+
+def _index_of(packets: list[_Packet]) -> VideoIndex:
+    stamps = {p.pts for p in packets}
+    seekable = None not in stamps and len(stamps) == len(packets)
+    shown = sorted(packets, key=lambda p: p.pts or 0) if seekable else packets
+    lost = _lost(shown)
+    kept = [p for p in shown if p.order not in lost]
+    keys = np.array([p.is_key for p in kept], bool)
+    if len(keys):
+        keys[0] = True  # the stream starts here: there is nothing earlier to decode from
+    return VideoIndex(
+        pts=_int64(p.pts for p in kept),
+        order=_int64(p.order for p in kept),
+        key=np.maximum.accumulate(np.where(keys, np.arange(len(kept)), 0)) if kept else _int64([]),
+        dts=_int64(p.dts if p.dts is not None else p.pts for p in kept),
+        intra=bool(keys.all()),
+        seekable=seekable,
+        lost=len(lost),
+    )
+
+
+def _lost(shown: list[_Packet]) -> set[int]:
+    """Places of the packets that are damaged or follow damage before the next key frame."""
+    lost: set[int] = set()
+    group: list[_Packet] = []
+    for packet in [*shown, None]:
+        if packet is None or packet.is_key:
+            first_broken = min((p.order for p in group if p.is_broken), default=None)
+            if first_broken is not None:
+                lost.update(p.order for p in group if p.order >= first_broken)
+            group = []
+        if packet is not None:
+            group.append(packet)
+    return lost
+
+
+def _int64(values: Iterable[int | None]) -> np.ndarray:
+    return np.array([v or 0 for v in values], np.int64)
+
+
+def _nal_prefix(codec: str, extradata: bytes) -> int:
+    """Bytes of the length before each NAL unit (ISO/IEC 14496-15), or 0 where the stream is not stored with lengths."""
+    if codec == "h264" and len(extradata) > 6 and extradata[0] == 1:
+        return (extradata[4] & 3) + 1
+    if codec == "hevc" and len(extradata) > 22 and extradata[0] == 1:
+        return (extradata[21] & 3) + 1
+    return 0
+
+
+def _nal_chain_holds(data: memoryview, prefix: int) -> bool:
+    """The lengths of the NAL units must lead exactly to the end of the packet, and no forbidden bit be set."""
+    place = 0
+    while place + prefix < len(data):
+        if data[place + prefix] & 0x80:
+            return False
+        place += prefix + int.from_bytes(data[place : place + prefix], "big")
+    return place == len(data)
