@@ -1,0 +1,237 @@
+"""Prepare a catalogue's cines for training: decode once, crop, resize, and write shards, whole or not at all.
+
+A store is built in `STORE.partial` and renamed when it is finished. Workers leave each cine there as a part; this
+process joins parts to shards in catalogue order, so that the bytes depend neither on the number of workers nor on
+interruptions.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+
+from usssl.data.cache import cache_folder, locked
+from usssl.data.catalog import cine_path, read_catalog, write_mapped
+from usssl.data.indexing import write_failures
+from usssl.data.shards import Shards
+from usssl.data.store import INDEX, STORE_FORMAT, open_store
+from usssl.data.window import law
+from usssl.data.workers import run_isolated
+from usssl.errors import CatalogError, CineError, OutputError, UsageError
+from usssl.progress import track
+
+_TASK = "usssl.data.prepare:prepare_cine"
+_ADDED = ("window", "shard", "offset", "times_s")
+_SHARD_BYTES = 256 << 20
+
+
+@dataclass(frozen=True)
+class PrepareReport:
+    """What preparing did.
+
+    Attributes:
+        store: the store.
+        cines: cines in it.
+        frames: frames in it; cines of equal content share theirs.
+        decoded: cines that were decoded in this run.
+        failed: cines that could not be read.
+        failures: the list of them (columns folder, path, reason), or None.
+        reused: the store was there already, made from the same catalogue in the same way.
+    """
+
+    store: Path
+    cines: int
+    frames: int
+    decoded: int
+    failed: int
+    failures: Path | None
+    reused: bool = False
+
+
+def prepare(
+    catalog: str | Path | pa.Table,
+    out: str | Path,
+    *,
+    size: tuple[int, int],
+    workers: int | None = None,
+    seconds: float = 600.0,
+    shard_bytes: int = _SHARD_BYTES,
+) -> PrepareReport:
+    """Writes a store; one that is there already and was made in the same way is kept, an interrupted one is finished.
+
+    Args:
+        catalog: a catalogue, or a part of its table.
+        out: the folder to write.
+        size: (height, width) of the frames, in pixels.
+        workers: worker processes (None: one a core; 0: none, in this process, for debugging).
+        seconds: time limit for one cine.
+        shard_bytes: a shard is closed before it grows past this; a cine is never divided.
+
+    Raises:
+        CatalogError: the catalogue is missing, or `out` is something else.
+        UsageError: the size is not two positive numbers, or no cine of the catalogue can be read.
+        OutputError: `out` cannot be written.
+    """
+    if len(size) != 2 or min(size) < 1:
+        raise UsageError(f"size {size} is not (height, width) in pixels, both at least 1")
+    table = catalog if isinstance(catalog, pa.Table) else read_catalog(catalog)
+    out, key = Path(out), store_key(table, size)
+    with locked(cache_folder("locks") / hashlib.sha256(str(out.absolute()).encode()).hexdigest()[:32]):
+        return _reused(out, key) if out.exists() else _build(table, out, key, size, workers, seconds, shard_bytes)
+
+
+def _build(
+    table: pa.Table, out: Path, key: str, size: tuple[int, int], workers: int | None, seconds: float, shard_bytes: int
+) -> PrepareReport:
+    partial = out.with_name(f"{out.name}.partial")
+    try:
+        shards = Shards(partial, key, shard_bytes, list(_first_rows(table)))
+        decoded = _decode(table, shards, size, workers, seconds)
+        report = _finish(table, shards, size, key, decoded, out)
+    except OSError as error:
+        raise OutputError(
+            f"cannot write the store {out}: {error.strerror or error}; choose a place that you can write to"
+        ) from error
+    if report.cines == 0:
+        raise UsageError(f"no cine of the catalogue could be read: the reasons are in {report.failures}")
+    return report
+
+
+def store_key(table: pa.Table, size: tuple[int, int]) -> str:
+    """What a store is made from, as 32 hexadecimal digits: the catalogue's rows, the size, and the law of cropping."""
+    digest = hashlib.sha256(f"{STORE_FORMAT} {tuple(size)} {law()}".encode())
+    kept = table.select([name for name in table.column_names if name != "mtime_ns"]).replace_schema_metadata(None)
+    sink = pa.BufferOutputStream()
+    with pa.ipc.new_stream(sink, kept.schema) as writer:
+        writer.write_table(kept.combine_chunks())
+    digest.update(sink.getvalue())
+    return digest.hexdigest()[:32]
+
+
+def prepare_cine(item: dict[str, Any]) -> dict[str, Any]:
+    """Decodes one cine into a part (runs in a worker process).
+
+    Args:
+        item: `folder`, `path`, `id`, `size`, and `part`, the file to write.
+
+    Returns:
+        `frames`, `bytes`, `sha256`, `window`, and `times_s` where the frames are not evenly spaced.
+
+    Raises:
+        CineError: the file cannot be read, or is not the one that was indexed.
+    """
+    from usssl.cine import open_cine
+    from usssl.data.window import windowed
+
+    path = cine_path(item)
+    with open_cine(path, color="grey", threads=1) as cine:
+        if cine.id != item["id"]:
+            raise CineError(path, "it has changed since it was indexed; index it again")
+        window, batches = windowed(cine, (item["size"][0], item["size"][1]))
+        digest, frames, written = hashlib.sha256(), 0, 0
+        part = Path(item["part"])
+        with part.with_suffix(".writing").open("wb") as file:
+            for batch in batches:
+                data = np.ascontiguousarray(batch).tobytes()
+                digest.update(data)
+                written += file.write(data)
+                frames += len(batch)
+        part.with_suffix(".writing").replace(part)
+        times = cine.times
+        even = not cine.fps or np.allclose(times, np.arange(frames) / cine.fps, rtol=0, atol=1e-6)
+        return {
+            "frames": frames,
+            "bytes": written,
+            "sha256": digest.hexdigest(),
+            "window": [float(edge) for edge in window],
+            "times_s": None if even else [float(time) for time in times],
+        }
+
+
+def _decode(table: pa.Table, shards: Shards, size: tuple[int, int], workers: int | None, seconds: float) -> int:
+    """Decodes what is not there yet, each content once; the number of cines decoded."""
+    folders, paths = table["folder"], table["path"]
+    first = _first_rows(table)
+    left = [content for content in first if content not in shards]
+
+    def items() -> Iterator[dict[str, Any]]:
+        for content in left:
+            row = first[content]
+            yield {
+                "folder": folders[row].as_py(),
+                "path": paths[row].as_py(),
+                "id": content,
+                "size": list(size),
+                "part": str(shards.part(content)),
+            }
+
+    for outcome in track(
+        run_isolated(_TASK, items(), workers=workers, seconds=seconds), "Preparing", total=len(left), unit="cine"
+    ):
+        shards.add(outcome.item["id"], outcome.result, outcome.reason)
+    shards.close()
+    return len(left)
+
+
+def _first_rows(table: pa.Table) -> dict[str, int]:
+    """The first row of each content, in catalogue order."""
+    first: dict[str, int] = {}
+    for row, content in enumerate(table["id"].to_pylist()):
+        first.setdefault(content, row)
+    return first
+
+
+def _finish(table: pa.Table, shards: Shards, size: tuple[int, int], key: str, decoded: int, out: Path) -> PrepareReport:
+    """Writes the index, takes the parts away and gives the store its name."""
+    ids = table["id"].to_pylist()
+    kept = [row for row, content in enumerate(ids) if shards.reason(content) is None]
+    placed = [shards.place(ids[row]) for row in kept]
+    index = table.take(pa.array(kept, pa.int64()))
+    index = index.drop_columns([name for name in _ADDED if name in index.column_names])
+    frames = pa.array([place["frames"] for place in placed], pa.int32())
+    index = index.set_column(index.schema.get_field_index("frames"), "frames", frames)
+    index = index.append_column("window", pa.array([place["window"] for place in placed], pa.list_(pa.float64())))
+    index = index.append_column("shard", pa.array([place["shard"] for place in placed], pa.int32()))
+    index = index.append_column("offset", pa.array([place["offset"] for place in placed], pa.int64()))
+    index = index.append_column("times_s", pa.array([place["times_s"] for place in placed], pa.list_(pa.float64())))
+    about = {"format": STORE_FORMAT, "key": key, "size": [int(side) for side in size], "shards": shards.written}
+    write_mapped(index.replace_schema_metadata({"usssl store": json.dumps(about)}), shards.folder / INDEX)
+    rows = table.select(["folder", "path"]).to_pylist()
+    failed = [
+        {**rows[row], "reason": shards.reason(content)} for row, content in enumerate(ids) if shards.reason(content)
+    ]
+    listed = write_failures(failed, shards.folder / "failures.csv")
+    if kept:
+        shards.tidy()
+        out.parent.mkdir(parents=True, exist_ok=True)
+        shards.folder.replace(out)
+        listed = None if listed is None else out / listed.name
+    return PrepareReport(
+        store=out,
+        cines=len(kept),
+        frames=sum(shards.place(content)["frames"] for content in {ids[row] for row in kept}),
+        decoded=decoded,
+        failed=len(failed),
+        failures=listed,
+    )
+
+
+def _reused(out: Path, key: str) -> PrepareReport:
+    if not (out / INDEX).is_file():
+        raise CatalogError(f"{out} exists and is not a prepared store: choose another place for the store")
+    store = open_store(out)
+    if store.id != key:
+        raise CatalogError(
+            f"{out} was prepared from another catalogue, size or version: remove it, or choose another place"
+        )
+    failures = out / "failures.csv"
+    failed = sum(1 for _ in failures.open()) - 1 if failures.is_file() else 0
+    frames = int(store.frame_counts.sum())
+    return PrepareReport(out, len(store), frames, 0, failed, failures if failed else None, reused=True)

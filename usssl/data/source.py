@@ -1,0 +1,122 @@
+"""From what a recipe names as its data to a prepared store: samples, folders, a catalogue, or a store as it is.
+
+What has to be made on the way lies in the cache, under a name that its content gives, and is made once.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Sequence
+from pathlib import Path
+
+import pyarrow as pa
+
+from usssl.data.cache import cache_folder, locked
+from usssl.data.catalog import read_catalog
+from usssl.data.indexing import index_folders
+from usssl.data.prepare import prepare, store_key
+from usssl.data.store import INDEX, Store, open_store
+from usssl.errors import UsageError
+from usssl.progress import say
+
+SAMPLES = "samples:"
+_DONE = ".done"
+
+
+def resolve_source(
+    source: str | Path | Sequence[str | Path],
+    *,
+    size: tuple[int, int],
+    cines: int = 48,
+    seed: int = 0,
+    workers: int | None = None,
+) -> Store:
+    """A store with the cines of a source, at a size; made if it is not there yet.
+
+    Args:
+        source: "samples:fetal" or "samples:fetal:24" (kind and number of cines), a folder or several, a catalogue
+            (.parquet), or a prepared store.
+        size: (height, width) of the frames, in pixels.
+        cines: number of generated samples, where the source names none.
+        seed: of generated samples.
+        workers: worker processes (None: one a core; 0: none).
+
+    Raises:
+        UsageError: the source is missing or holds no readable cine.
+        CatalogError: the catalogue or store is damaged, or the store has another size.
+    """
+    if isinstance(source, str) and source.startswith(SAMPLES):
+        return _from_folders([_samples(source, cines, seed)], size, workers)
+    if not isinstance(source, str | Path):
+        return _from_folders([Path(folder) for folder in source], size, workers)
+    path = Path(source).expanduser()
+    if (path / INDEX).is_file():
+        store = open_store(path)
+        if store.size != tuple(size):
+            raise UsageError(
+                f"the store {path} holds frames of {store.size[0]}x{store.size[1]} (height x width), "
+                f"not {size[0]}x{size[1]}: prepare the catalogue at this size, or ask for the size of the store"
+            )
+        return store
+    if path.is_dir():
+        return _from_folders([path], size, workers)
+    if path.suffix == ".parquet":
+        return _from_table(read_catalog(path), size, workers)
+    raise UsageError(
+        f"there is no data source {str(source)!r}: "
+        f"name samples:<kind>, a folder of cines, a catalogue (.parquet) or a prepared store"
+    )
+
+
+def _samples(source: str, cines: int, seed: int) -> Path:
+    """The folder of the samples that a source names, generated on first use."""
+    from usssl.phantom import generate_samples
+
+    kind, _, number = source.removeprefix(SAMPLES).partition(":")
+    if number and not (number.isdigit() and int(number)):
+        raise UsageError(f"{source!r} does not name samples: write samples:<kind> or samples:<kind>:<number of cines>")
+    cines = int(number) if number else cines
+    folder = cache_folder("samples") / f"{kind}-{cines}-{seed}-{_version_of_phantoms()}"
+    with locked(cache_folder("locks") / folder.name):
+        if not (folder / _DONE).is_file():
+            say(f"Generating {cines} sample cines in {folder}")
+            generate_samples(folder, kind=kind, cines=cines, seed=seed)
+            (folder / _DONE).touch()
+    return folder
+
+
+def _version_of_phantoms() -> str:
+    """A hash of the generator's code: samples of another version are not taken for this one's."""
+    import usssl.phantom
+
+    code = hashlib.sha256()
+    for file in sorted(Path(usssl.phantom.__path__[0]).glob("*.py")):
+        code.update(file.read_bytes())
+    return code.hexdigest()[:12]
+
+
+def _from_folders(folders: Sequence[Path], size: tuple[int, int], workers: int | None) -> Store:
+    for folder in folders:
+        if not folder.is_dir():
+            raise UsageError(f"there is no folder {folder}: check the data source")
+    name = hashlib.sha256("\0".join(str(folder.resolve()) for folder in folders).encode()).hexdigest()[:32]
+    catalog = cache_folder("indexed") / f"{name}.parquet"
+    with locked(cache_folder("locks") / f"index-{name}"):
+        report = index_folders(folders, catalog, workers=workers)
+    where = ", ".join(map(str, folders))
+    if report.cines == 0:
+        reasons = f"; {report.failed} files failed, see {report.failures}" if report.failed else ""
+        raise UsageError(
+            f"there is no readable cine in {where}{reasons}: name a folder of video, DICOM or image sequences"
+        )
+    if report.failed:
+        say(f"{report.failed} files of {where} cannot be read; the reasons are in {report.failures}")
+    return _from_table(read_catalog(catalog), size, workers)
+
+
+def _from_table(table: pa.Table, size: tuple[int, int], workers: int | None) -> Store:
+    out = cache_folder("stores") / store_key(table, size)
+    report = prepare(table, out, size=size, workers=workers)
+    if report.failed and not report.reused:
+        say(f"{report.failed} cines cannot be decoded; the reasons are in {report.failures}")
+    return open_store(out)

@@ -1,0 +1,62 @@
+"""The worker's side of `usssl.data.workers`: answer each item with a result or a reason, never an exception."""
+
+from __future__ import annotations
+
+import importlib
+import json
+import os
+import sys
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+from usssl.errors import CineError
+
+Task = Callable[[dict[str, Any]], dict[str, Any]]
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What became of one item.
+
+    Attributes:
+        item: the item as it was given.
+        result: what the function returned, or None if it failed.
+        reason: why it failed, one phrase without the path, or None.
+    """
+
+    item: dict[str, Any]
+    result: dict[str, Any] | None
+    reason: str | None
+
+
+def load(task: str) -> Task:
+    """The function that "package.module:function" names."""
+    module, name = task.split(":")
+    function: Task = getattr(importlib.import_module(module), name)
+    return function
+
+
+def attempt(function: Task, item: dict[str, Any]) -> Outcome:
+    """Calls the function on one item; an exception becomes a reason."""
+    try:
+        return Outcome(item, function(item), None)
+    except CineError as error:
+        return Outcome(item, None, error.reason)
+    except MemoryError:
+        return Outcome(item, None, "needs more memory than there is")
+    except Exception as error:  # untrusted input: whatever a library raises is a reason to list, not to stop
+        return Outcome(item, None, " ".join(f"{type(error).__name__}: {error}".split()))
+
+
+def serve() -> None:
+    """Answers each line of standard input with one line; ends when the input does."""
+    answers = os.fdopen(os.dup(1), "wb")
+    os.dup2(2, 1)  # a library that prints must not speak on the answers' pipe
+    function = load(sys.argv[1])
+    answers.write(b"ready\n")
+    answers.flush()
+    for line in sys.stdin.buffer:
+        outcome = attempt(function, json.loads(line))
+        answers.write(json.dumps({"result": outcome.result, "reason": outcome.reason}).encode() + b"\n")
+        answers.flush()
