@@ -1,6 +1,7 @@
 """A tiny bundle whose every output can be worked out by hand, for the tests of bundles and of the napari plugin.
 
-It is built with `onnx` alone, no torch. Its law, for frames uint8 (batch, time, height, width):
+`from bundles import make_tiny_bundle` finds it, for pytest puts `tests/` on the path. It is built with `onnx` alone, no
+torch. Its law, for frames uint8 (batch, time, height, width):
 
 - window: the box of rows and columns that are brighter than 16 in any frame of the call, one for each batch element
   (the whole frame where all is dark); or `fixed_window`, if that is given and not empty.
@@ -178,6 +179,11 @@ def make_tiny_bundle(
     (folder / "docs" / "README.md").write_text("# Tiny\n\nFor tests. For research use; not a medical device.\n")
     write_metadata(folder, tiny_metadata(content, task, outputs, clip_frames, clip_stride))
     return folder
+
+
+def metadata_of(folder: Path) -> dict:
+    """`configs/metadata.json` as a plain dictionary."""
+    return json.loads((folder / "configs" / "metadata.json").read_text())
 
 
 def write_metadata(folder: Path, metadata: dict) -> None:

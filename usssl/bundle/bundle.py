@@ -12,7 +12,7 @@ import numpy as np
 from usssl.bundle.metadata import BundleMetadata, read_metadata
 from usssl.bundle.prediction import Prediction, PredictionStoppedError
 from usssl.bundle.session import FIXED_WINDOW, FRAMES, WINDOW, Session, read_model
-from usssl.bundle.stream import FrameArray, Joined, feed, frames_at_once, pieces, spread, to_model
+from usssl.bundle.stream import FrameArray, Joined, decode, feed, frames_at_once, held, pieces, spread
 from usssl.errors import BundleError, UsageError
 from usssl.progress import say
 
@@ -89,7 +89,7 @@ class Bundle:
             cine: a `Cine`, or a uint8 array (T, H, W) or (T, H, W, 3); RGB is turned to grey for a grey model.
             outputs: those wanted of `Bundle.outputs`; all by default. What is not asked for is not computed.
             progress: called with (frames done, frames in all) after each call of the model.
-            should_stop: asked before each call of the model; True ends the work.
+            should_stop: asked before each part of the work; True ends the work.
             batch_frames: the most frames in one call of the model.
 
         Raises:
@@ -102,15 +102,20 @@ class Bundle:
         total = _check_cine(cine)
         clip = self.metadata.usssl.clip
         plan = pieces(total, clip.frames, clip.stride, frames_at_once(cine.shape, batch_frames))
+
+        def stop_if_asked() -> None:
+            if should_stop is not None and should_stop():
+                raise PredictionStoppedError("stopped before the end of the cine, as asked")
+
+        source = held(cine, self.session.colour, stop_if_asked)
         feeds: dict[str, Any] = {}
         if self.session.takes_window:
-            feeds[FIXED_WINDOW] = self._find_window(cine, total)
+            feeds[FIXED_WINDOW] = self._find_window(source, total)
         joined = {name: Joined(total, overlap=clip.frames > 1) for name in wanted if name in _PER_FRAME}
         cine_probs: list[Any] = []
         window: Any = None
-        for piece, frames in feed(cine, plan, self.session.colour):
-            if should_stop is not None and should_stop():
-                raise PredictionStoppedError("stopped before the end of the cine, as asked")
+        for piece, frames in feed(source, plan, self.session.colour):
+            stop_if_asked()
             values = self.session.run([*wanted, WINDOW], {FRAMES: frames, **feeds})
             self._check_shapes(values, piece.shape)
             window = values[WINDOW][0] if window is None else window
@@ -141,7 +146,7 @@ class Bundle:
         A call of the model sees a few frames, and would crop each few to its own window.
         """
         chosen = spread(total, WINDOW_FRAMES)
-        frames = np.stack([to_model(np.asarray(cine[i : i + 1]), self.session.colour)[0] for i in chosen])
+        frames = np.concatenate([decode(cine, i, i + 1, self.session.colour) for i in chosen])
         return self.session.run([WINDOW], {FRAMES: frames[None]})[WINDOW]
 
     def _check_shapes(self, values: dict[str, Any], shape: tuple[int, ...]) -> None:

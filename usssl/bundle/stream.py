@@ -7,7 +7,7 @@ in the order of time, so that each frame is decoded once and only a few are held
 from __future__ import annotations
 
 import tempfile
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from typing import Any, Protocol
 
@@ -22,6 +22,9 @@ Indices = npt.NDArray[np.intp]
 
 # Raw frames of one piece: large enough to keep every core busy, small enough for a laptop.
 PIECE_BYTES = 64 << 20
+# A cine up to this size, in grey, is decoded once and held; of a longer one, the frames that show the window are
+# decoded twice.
+HELD_BYTES = 128 << 20
 # Results that grow past this live in an unlinked temporary file, so that an hour of saliency maps fits any machine.
 SPILL_BYTES = 256 << 20
 
@@ -86,6 +89,39 @@ def to_model(frames: UInt8, colour: bool) -> UInt8:
     return np.asarray(grey, np.uint8).reshape(count, height, width)
 
 
+def held(cine: FrameArray, colour: bool, before_each: Callable[[], None]) -> FrameArray:
+    """The cine decoded into memory where it is small (`HELD_BYTES`), so that no frame is decoded twice; else as it is.
+
+    Args:
+        cine: what to decode.
+        colour: the colour that the model takes.
+        before_each: called before each part is decoded; may raise to stop.
+    """
+    total, height, width = cine.shape[:3]
+    if isinstance(cine, np.ndarray) or total * height * width * (3 if colour else 1) > HELD_BYTES:
+        return cine
+    frames = np.empty((total, height, width, 3) if colour else (total, height, width), np.uint8)
+    step = frames_at_once(cine.shape, total)
+    for start in range(0, total, step):
+        before_each()
+        stop = min(start + step, total)
+        frames[start:stop] = decode(cine, start, stop, colour)
+    return frames
+
+
+def decode(cine: FrameArray, start: int, stop: int, colour: bool) -> UInt8:
+    """Frames `start` to `stop` as the model takes them.
+
+    Raises:
+        CineError: the cine gives fewer frames than it says.
+    """
+    frames = to_model(np.asarray(cine[start:stop]), colour)
+    if len(frames) != stop - start:
+        source = getattr(cine, "source", "the cine")
+        raise CineError(source, f"its frames {start + len(frames)} to {stop - 1} are missing")
+    return frames
+
+
 def feed(cine: FrameArray, plan: Sequence[Indices], colour: bool) -> Iterator[tuple[Indices, UInt8]]:
     """Yields each piece with its frames, (batch, time, H, W[, 3]); the next is decoded while the model runs.
 
@@ -116,7 +152,7 @@ class _Held:
     def read(self, piece: Indices) -> UInt8:
         first, stop = int(piece.min()), int(piece.max()) + 1
         end = self._start + (0 if self._frames is None else len(self._frames))
-        new = self._decode(max(first, end), stop) if stop > end or self._frames is None else None
+        new = decode(self._cine, max(first, end), stop, self._colour) if stop > end else None
         kept = self._frames[max(0, first - self._start) :] if self._frames is not None else None
         parts = [part for part in (kept, new) if part is not None and len(part)]
         frames = parts[0] if len(parts) == 1 else np.concatenate(parts)
@@ -124,13 +160,6 @@ class _Held:
         if piece.shape[0] == 1 and piece.shape[1] == len(frames):
             return frames[None]
         return np.asarray(frames[piece - first])
-
-    def _decode(self, first: int, stop: int) -> UInt8:
-        frames = to_model(np.asarray(self._cine[first:stop]), self._colour)
-        if len(frames) != stop - first:
-            source = getattr(self._cine, "source", "the cine")
-            raise CineError(source, f"frames {first + len(frames)} to {stop - 1} are missing")
-        return frames
 
 
 class Joined:
