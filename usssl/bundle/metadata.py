@@ -69,8 +69,10 @@ class Parity(_Part):
     """How far ONNX Runtime was from PyTorch on real frames when the bundle was written.
 
     Attributes:
-        tolerance: the bound that the export demanded, absolute.
-        max_abs_error: largest absolute difference of each output; `window` in pixels.
+        tolerance: the bound that the export demanded of `max_relative_error`.
+        max_abs_error: largest absolute difference of each output, in its own units (`window`: pixels).
+        max_relative_error: the same over the largest magnitude of that output; a saliency map sums to 1, so that its
+            absolute differences are small whatever is wrong with it.
         frames: number of frames compared.
         sizes: the frame sizes (height, width) that were compared.
         batches: the (batch, time) shapes that were compared.
@@ -78,6 +80,7 @@ class Parity(_Part):
 
     tolerance: float
     max_abs_error: dict[str, float]
+    max_relative_error: dict[str, float]
     frames: PositiveInt
     sizes: tuple[tuple[int, int], ...]
     batches: tuple[tuple[int, int], ...]
