@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import os
 import sys
 import time
@@ -46,6 +47,11 @@ def replace_whole(path: Path) -> Iterator[Path]:
             partial.unlink(missing_ok=True)
 
 
+def lock_for(path: Path) -> Path:
+    """The lock file of something that is being made; it lies in the cache, not beside the thing."""
+    return cache_folder("locks") / hashlib.sha256(str(path.absolute()).encode()).hexdigest()[:32]
+
+
 @contextmanager
 def locked(path: Path) -> Iterator[None]:
     """Holds a lock file; waits for another process that holds it. The system lets go of it when a process dies."""
@@ -54,7 +60,7 @@ def locked(path: Path) -> Iterator[None]:
         told = False
         while not _try_lock(file.fileno()):
             if not told:
-                say(f"Waiting for another process that is making {path.with_suffix('')}")
+                say("Waiting for another process that is making the same")
                 told = True
             time.sleep(0.2)
         try:

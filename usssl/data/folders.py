@@ -1,10 +1,14 @@
-"""Find the files of a folder that may be cines, and the label files beside them."""
+"""Find what may be a cine in some folders, and the label files beside the cines.
+
+Only names are looked at here; what a file really is, its content tells when it is opened.
+"""
 
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from usssl.data.labels import LABEL_FILES
@@ -22,17 +26,20 @@ _NOT_CINES = frozenset(
 _NAMES_NOT_CINES = frozenset(
     {"LICENSE", "LICENCE", "COPYING", "README", "NOTICE", "CITATION", "CHANGELOG", "DICOMDIR", "Makefile"}
 )
+_STILLS = frozenset({".png", ".jpg", ".jpeg", ".bmp", ".tif", ".tiff"})
+_LAST_NUMBER = re.compile(r"^(.*?)(\d+)$")
+_LEAST_SEQUENCE = 3
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class Found:
-    """A file that may be a cine.
+    """A file, or a folder of numbered images, that may be a cine.
 
     Attributes:
         folder: the folder that was asked for.
-        path: the file relative to it, with forward slashes.
-        size_bytes: its size.
-        mtime_ns: when it was last changed, nanoseconds since 1970.
+        path: the file or folder relative to it, with forward slashes.
+        size_bytes: its size; of a folder, of all its images.
+        mtime_ns: when it was last changed, nanoseconds since 1970; of a folder, its latest image.
     """
 
     folder: str
@@ -49,60 +56,99 @@ class Listing:
         found: possible cines, in order of folder and path.
         labels: label files by name ("labels.csv", …).
         skipped: how many files of each ending are plainly something else.
+        closed: folders that could not be listed, with the reason.
     """
 
-    found: list[Found]
-    labels: dict[str, list[Path]]
-    skipped: dict[str, int]
+    found: list[Found] = field(default_factory=list)
+    labels: dict[str, list[Path]] = field(default_factory=lambda: {name: [] for name in LABEL_FILES})
+    skipped: dict[str, int] = field(default_factory=dict)
+    closed: list[tuple[str, str, str]] = field(default_factory=list)
 
 
 def list_folders(folders: Sequence[str | Path]) -> Listing:
-    """Walks the folders, once each, through links but never in circles.
+    """Walks the folders, once each, through links but never in circles; hidden files are left out.
 
     Raises:
         UsageError: a folder is missing or is not a folder.
     """
-    found: dict[tuple[str, str], Found] = {}
-    labels: dict[str, list[Path]] = {name: [] for name in LABEL_FILES}
-    skipped: dict[str, int] = {}
+    listing = Listing()
+    seen: set[tuple[int, int]] = set()
     for folder in folders:
         root = Path(folder).expanduser()
         if not root.is_dir():
             raise UsageError(f"there is no folder {root}: check the path")
         root = root.resolve()
-        for entry in _walk(root):
-            path = Path(entry.path)
-            if entry.name in labels:
-                labels[entry.name].append(path)
-            if _plainly_other(entry.name):
-                ending = path.suffix.lower() or entry.name
-                skipped[ending] = skipped.get(ending, 0) + 1
-                continue
-            facts = entry.stat()
-            relative = path.relative_to(root).as_posix()
-            found[(str(root), relative)] = Found(str(root), relative, facts.st_size, facts.st_mtime_ns)
-    return Listing(list(found.values()), labels, skipped)
+        for relative, entries in _walk(str(root), seen, listing):
+            _sort_out(str(root), relative, entries, listing)
+    return listing
 
 
-def _plainly_other(name: str) -> bool:
-    return name in _NAMES_NOT_CINES or Path(name).suffix.lower() in _NOT_CINES
-
-
-def _walk(root: Path) -> Iterator[os.DirEntry[str]]:
-    """Regular files below a folder in order of their paths; hidden ones are left out."""
-    seen: set[tuple[int, int]] = set()
-    stack = [str(root)]
+def _walk(root: str, seen: set[tuple[int, int]], listing: Listing) -> Iterator[tuple[str, list[os.DirEntry[str]]]]:
+    """Each folder's path below the root and its files, in order of their names."""
+    stack = [""]
     while stack:
-        folder = stack.pop()
+        relative = stack.pop()
+        folder = Path(root, relative)
         try:
-            identity = Path(folder).stat()
+            identity = folder.stat()
             if (identity.st_dev, identity.st_ino) in seen:
-                continue  # a link back to a folder above
+                continue  # a link back, or a folder that was asked for twice
             seen.add((identity.st_dev, identity.st_ino))
-            entries = sorted(os.scandir(folder), key=lambda entry: entry.name)
-        except OSError:
+            entries = sorted((e for e in os.scandir(folder) if not e.name.startswith(".")), key=lambda e: e.name)
+        except OSError as error:
+            listing.closed.append((root, relative or ".", f"the folder cannot be listed: {error.strerror or error}"))
             continue
-        for entry in entries:
-            if not entry.name.startswith(".") and entry.is_file():
-                yield entry
-        stack.extend(entry.path for entry in reversed(entries) if not entry.name.startswith(".") and entry.is_dir())
+        yield relative, [entry for entry in entries if not entry.is_dir()]
+        stack.extend(_below(relative, entry.name) for entry in reversed(entries) if entry.is_dir())
+
+
+def _sort_out(root: str, relative: str, entries: Sequence[os.DirEntry[str]], listing: Listing) -> None:
+    """Tells cines, label files and other files of one folder apart."""
+    candidates = []
+    labelled = False
+    for entry in entries:
+        if entry.name in listing.labels:
+            listing.labels[entry.name].append(Path(entry.path))
+            labelled = True
+        ending = os.path.splitext(entry.name)[1].lower()  # noqa: PTH122  100,000 names
+        if entry.name in _NAMES_NOT_CINES or ending in _NOT_CINES:
+            listing.skipped[ending or entry.name] = listing.skipped.get(ending or entry.name, 0) + 1
+        else:
+            candidates.append(entry)
+    if not labelled and relative and is_sequence([entry.name for entry in candidates]):
+        facts = [entry.stat() for entry in candidates]
+        size, latest = sum(fact.st_size for fact in facts), max(fact.st_mtime_ns for fact in facts)
+        listing.found.append(Found(root, relative, size, latest))
+        return
+    for entry in candidates:
+        path = _below(relative, entry.name)
+        try:
+            facts_of = entry.stat()
+        except OSError as error:
+            listing.closed.append((root, path, (error.strerror or str(error)).lower()))  # such as a dangling link
+            continue
+        listing.found.append(Found(root, path, facts_of.st_size, facts_of.st_mtime_ns))
+
+
+def is_sequence(names: Sequence[str]) -> bool:
+    """Whether file names are the frames of one cine: images of one name and ending, numbered without a gap.
+
+    Args:
+        names: all files of a folder that may be cines, at least three for a sequence.
+    """
+    if len(names) < _LEAST_SEQUENCE:
+        return False
+    patterns, numbers = set(), []
+    for name in names:
+        stem, ending = os.path.splitext(name)  # noqa: PTH122
+        match = _LAST_NUMBER.match(stem)
+        if match is None or ending.lower() not in _STILLS:
+            return False
+        patterns.add((match[1], ending))
+        numbers.append(int(match[2]))
+    numbers.sort()
+    return len(patterns) == 1 and numbers == list(range(numbers[0], numbers[0] + len(numbers)))
+
+
+def _below(relative: str, name: str) -> str:
+    return f"{relative}/{name}" if relative else name

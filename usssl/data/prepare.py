@@ -17,7 +17,7 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 
-from usssl.data.cache import cache_folder, locked
+from usssl.data.cache import lock_for, locked
 from usssl.data.catalog import cine_path, read_catalog, write_mapped
 from usssl.data.indexing import write_failures
 from usssl.data.shards import Shards
@@ -83,7 +83,7 @@ def prepare(
         raise UsageError(f"size {size} is not (height, width) in pixels, both at least 1")
     table = catalog if isinstance(catalog, pa.Table) else read_catalog(catalog)
     out, key = Path(out), store_key(table, size)
-    with locked(cache_folder("locks") / hashlib.sha256(str(out.absolute()).encode()).hexdigest()[:32]):
+    with locked(lock_for(out)):
         return _reused(out, key) if out.exists() else _build(table, out, key, size, workers, seconds, shard_bytes)
 
 

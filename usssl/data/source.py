@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pyarrow as pa
 
-from usssl.data.cache import cache_folder, locked
+from usssl.data.cache import cache_folder, lock_for, locked
 from usssl.data.catalog import read_catalog
 from usssl.data.indexing import index_folders
 from usssl.data.prepare import prepare, store_key
@@ -77,7 +77,7 @@ def _samples(source: str, cines: int, seed: int) -> Path:
         raise UsageError(f"{source!r} does not name samples: write samples:<kind> or samples:<kind>:<number of cines>")
     cines = int(number) if number else cines
     folder = cache_folder("samples") / f"{kind}-{cines}-{seed}-{_version_of_phantoms()}"
-    with locked(cache_folder("locks") / folder.name):
+    with locked(lock_for(folder)):
         if not (folder / _DONE).is_file():
             say(f"Generating {cines} sample cines in {folder}")
             generate_samples(folder, kind=kind, cines=cines, seed=seed)
@@ -101,8 +101,7 @@ def _from_folders(folders: Sequence[Path], size: tuple[int, int], workers: int |
             raise UsageError(f"there is no folder {folder}: check the data source")
     name = hashlib.sha256("\0".join(str(folder.resolve()) for folder in folders).encode()).hexdigest()[:32]
     catalog = cache_folder("indexed") / f"{name}.parquet"
-    with locked(cache_folder("locks") / f"index-{name}"):
-        report = index_folders(folders, catalog, workers=workers)
+    report = index_folders(folders, catalog, workers=workers)
     where = ", ".join(map(str, folders))
     if report.cines == 0:
         reasons = f"; {report.failed} files failed, see {report.failures}" if report.failed else ""

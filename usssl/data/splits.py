@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Mapping, Sequence
-from typing import Any
+from collections.abc import Collection, Mapping, Sequence
 
 from usssl.errors import CatalogError, UsageError
 
 SPLITS = ("train", "val", "test")
-_SPELLINGS = {"train": "train", "training": "train", "val": "val", "valid": "val", "validation": "val", "dev": "val",
-              "test": "test", "testing": "test"}  # fmt: skip
+WITHHELD = "withheld"
+_SPELLINGS = {
+    **dict.fromkeys(("train", "training"), "train"),
+    **dict.fromkeys(("val", "valid", "validation", "dev"), "val"),
+    **dict.fromkeys(("test", "testing"), "test"),
+}
 
 
 def check_fractions(fractions: Sequence[float]) -> tuple[float, float, float]:
@@ -44,22 +47,25 @@ def stated_split(value: object) -> str | None:
     return _SPELLINGS.get(str(value).strip().lower()) if value is not None else None
 
 
-def stated_by_patient(patients: Sequence[str | None], stated: Sequence[str | None]) -> dict[str, str]:
-    """The stated split of each patient that has one; it holds for all cines of that patient.
+def joined_keys(keys: Sequence[Collection[str]]) -> list[str | None]:
+    """One key a cine, the same for all cines that a chain of shared keys connects; None for a cine without any.
 
-    Raises:
-        CatalogError: a patient is stated to be in two splits.
+    Args:
+        keys: what each cine says of whom it shows: the pseudonyms of its file and of its labels.
     """
-    found: dict[str, str] = {}
-    for patient, split in zip(patients, stated, strict=True):
-        if patient is None or split is None:
-            continue
-        if found.setdefault(patient, split) != split:
-            raise CatalogError(
-                f"the labels put patient {patient} in both {found[patient]!r} and {split!r}: "
-                f"give each patient one split"
-            )
-    return found
+    parent: dict[str, str] = {}
+
+    def root(key: str) -> str:
+        while (above := parent.setdefault(key, key)) != key:
+            parent[key] = parent.get(above, above)
+            key = above
+        return key
+
+    for own in keys:
+        roots = sorted(root(key) for key in own)
+        for other in roots[1:]:
+            parent[other] = roots[0]
+    return [root(min(own)) if own else None for own in keys]
 
 
 def assign_splits(
@@ -67,11 +73,32 @@ def assign_splits(
     patients: Sequence[str | None],
     stated: Sequence[str | None],
     fractions: Sequence[float],
+    paths: Sequence[str],
 ) -> list[str]:
-    """A split for each cine: what the labels state, else by the hash of its patient (or of its content, if unknown)."""
-    by_patient = stated_by_patient(patients, stated)
+    """A split for each cine: what the labels state of its patient, else by hash of the patient, or of the content.
+
+    Args:
+        ids: content ids.
+        patients: one key a patient, None where unknown.
+        stated: what the labels state.
+        fractions: of train, val and test.
+        paths: the files, for messages.
+
+    Raises:
+        CatalogError: a patient is stated to be in two splits.
+    """
+    by_patient: dict[str, tuple[str, str]] = {}
+    for patient, split, path in zip(patients, stated, paths, strict=True):
+        if patient is None or split is None:
+            continue
+        other, witness = by_patient.setdefault(patient, (split, path))
+        if other != split:
+            raise CatalogError(
+                f"the labels put {witness} in {other!r} and {path} in {split!r}, but both show one patient: "
+                f"give each patient one split, and different patients different names"
+            )
     return [
-        by_patient.get(patient or "") or own or split_of(patient or content, fractions)
+        by_patient[patient][0] if patient in by_patient else own or split_of(patient or content, fractions)
         for content, patient, own in zip(ids, patients, stated, strict=True)
     ]
 
@@ -97,9 +124,9 @@ def withhold_leaks(splits: Sequence[str], duplicates: Sequence[int | None]) -> l
     ]
 
 
-def count_splits(splits: Sequence[Any]) -> dict[str, int]:
+def count_splits(splits: Sequence[str | None]) -> dict[str, int]:
     """How many cines each split has; "withheld" counts those without."""
     counts = dict.fromkeys(SPLITS, 0)
     for split in splits:
-        counts[split or "withheld"] = counts.get(split or "withheld", 0) + 1
+        counts[split or WITHHELD] = counts.get(split or WITHHELD, 0) + 1
     return counts
