@@ -165,7 +165,7 @@ class Cine:
 
     def __getitem__(self, key: Any) -> np.ndarray:
         first, rest = (key[0], key[1:]) if isinstance(key, tuple) and key else (key, ())
-        if first is Ellipsis or isinstance(key, tuple) and not key:
+        if first is Ellipsis or (isinstance(key, tuple) and not key):
             return np.asarray(self)[key]
         if isinstance(first, (int, np.integer)) and not isinstance(first, (bool, np.bool_)):
             frame = self.read([int(first)])[0]

@@ -14,8 +14,8 @@ from usssl.cine.source import FrameSource
 from usssl.errors import CineError, CineLimitError, UssslError
 
 _BACKENDS = {
-    "dicom": "dicom:DicomSource",
-    **{kind: "video:VideoSource" for kind in VIDEO_FORMATS},
+    "dicom": "dicom:open_dicom_source",
+    **dict.fromkeys(VIDEO_FORMATS, "video:VideoSource"),
 }
 
 

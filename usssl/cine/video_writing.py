@@ -61,20 +61,19 @@ def write_video(
     encoder, pixel_format, container_format = _CODECS[codec]
     if codec == "ffv1" and first.ndim == 3:
         pixel_format = "bgr0"
-    with atomic_path(path) as temporary:
-        with av.open(str(temporary), "w", format=container_format) as container:
-            stream = container.add_stream(encoder, rate=Fraction(fps).limit_denominator(100_000))
-            stream.height, stream.width = (n + n % 2 for n in first.shape[:2])
-            stream.pix_fmt = pixel_format
-            stream.options = _options(codec, crf, gop)
-            sound = container.add_stream("aac", rate=audio[1], layout="mono") if audio and codec == "h264" else None
-            for frame in chain([first], rest):
-                for packet in stream.encode(_video_frame(frame, first.shape, path)):
-                    container.mux(packet)
-            for packet in stream.encode(None):
+    with atomic_path(path) as temporary, av.open(str(temporary), "w", format=container_format) as container:
+        stream = container.add_stream(encoder, rate=Fraction(fps).limit_denominator(100_000))
+        stream.height, stream.width = (n + n % 2 for n in first.shape[:2])
+        stream.pix_fmt = pixel_format
+        stream.options = _options(codec, crf, gop)
+        sound = container.add_stream("aac", rate=audio[1], layout="mono") if audio and codec == "h264" else None
+        for frame in chain([first], rest):
+            for packet in stream.encode(_video_frame(frame, first.shape, path)):
                 container.mux(packet)
-            if sound is not None and audio is not None:
-                _mux_audio(container, sound, *audio)
+        for packet in stream.encode(None):
+            container.mux(packet)
+        if sound is not None and audio is not None:
+            _mux_audio(container, sound, *audio)
     return path
 
 

@@ -1,0 +1,138 @@
+"""The DICOM file around the pixels: its header, and where the pixel data lie, without reading them."""
+
+from __future__ import annotations
+
+import io
+import warnings
+import zlib
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, BinaryIO
+
+from usssl.errors import CineError, CineLimitError
+
+DEFLATED = "1.2.840.10008.1.2.1.99"
+EXPLICIT_LITTLE = "1.2.840.10008.1.2.1"
+IMPLICIT_LITTLE = "1.2.840.10008.1.2"
+EXPLICIT_BIG = "1.2.840.10008.1.2.2"
+
+_MAX_INFLATED = 1 << 30  # bytes; a deflated file of a few MB may claim any size
+_LONG_ELEMENT = 1 << 20  # bytes; longer elements of the header stay on disk
+_UNDEFINED = 0xFFFFFFFF
+_LONG_VRS = (b"OB", b"OW", b"OF", b"OD", b"OL", b"OV", b"SQ", b"UC", b"UN", b"UR", b"UT", b"SV", b"UV")
+
+
+@dataclass
+class DicomFile:
+    """An opened DICOM file.
+
+    Attributes:
+        dataset: the pydicom data set up to the pixel data.
+        syntax: transfer syntax UID, as the pixels are coded.
+        stream: where the pixels are read from: the file, or its inflated content.
+        start: offset of the value of the Pixel Data element in `stream`.
+        length: bytes of that value, or None where it is encapsulated.
+        size: bytes of `stream`.
+    """
+
+    dataset: Any
+    syntax: str
+    stream: BinaryIO
+    start: int
+    length: int | None
+    size: int
+
+
+def open_dicom(path: Path) -> DicomFile:
+    """Reads the header and finds the pixel data.
+
+    Raises:
+        CineError: if it is not DICOM, is damaged, or holds no pixel data.
+        CineLimitError: if a deflated file inflates past 1 GiB.
+    """
+    from pydicom import config, dcmread
+    from pydicom.errors import InvalidDicomError
+
+    stream: BinaryIO = path.open("rb")
+    try:
+        declared, meta_end = _transfer_syntax(stream)
+        if declared == DEFLATED:
+            stream = _inflated(path, stream, meta_end)
+        stream.seek(0)
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # of odd values that have no part in the pixels
+            config.settings.reading_validation_mode = config.IGNORE
+            dataset = dcmread(stream, stop_before_pixels=True, force=True, defer_size=_LONG_ELEMENT)
+        start, length = _pixel_element(path, stream, dataset)
+        syntax = EXPLICIT_LITTLE if declared == DEFLATED else declared or _guessed_syntax(dataset)
+        return DicomFile(dataset, syntax, stream, start, length, stream.seek(0, io.SEEK_END))
+    except InvalidDicomError:
+        stream.close()
+        raise CineError(path, "it is not a DICOM file") from None
+    except BaseException:
+        stream.close()
+        raise
+
+
+def _transfer_syntax(stream: BinaryIO) -> tuple[str, int]:
+    """(UID, end of the file meta group); ("", 0) where there is none. Group 2 is explicit little endian (PS3.10, 7.1)."""
+    stream.seek(128)
+    if stream.read(4) != b"DICM":
+        return "", 0
+    uid = ""
+    while True:
+        place = stream.tell()
+        head = stream.read(8)
+        if len(head) < 8 or head[:2] != b"\x02\x00":
+            return uid, place
+        length = int.from_bytes(head[6:8], "little")
+        if head[4:6] in _LONG_VRS:
+            length = int.from_bytes(stream.read(4), "little")
+        if head[2:4] == b"\x10\x00":
+            uid = stream.read(min(length, 64)).rstrip(b"\0 ").decode("ascii", "replace")
+        else:
+            stream.seek(length, io.SEEK_CUR)
+
+
+def _inflated(path: Path, stream: BinaryIO, start: int) -> BinaryIO:
+    with stream:
+        stream.seek(start)
+        inflater = zlib.decompressobj(-zlib.MAX_WBITS)
+        try:
+            content = inflater.decompress(stream.read(), _MAX_INFLATED)
+        except zlib.error as error:
+            raise CineError(path, f"its deflated content is damaged ({error})") from None
+    if inflater.unconsumed_tail:
+        raise CineLimitError(path, f"its deflated content exceeds {_MAX_INFLATED} bytes")
+    return io.BytesIO(content)
+
+
+def _guessed_syntax(dataset: Any) -> str:
+    implicit, little = dataset.original_encoding
+    return IMPLICIT_LITTLE if implicit else EXPLICIT_LITTLE if little else EXPLICIT_BIG
+
+
+def _pixel_element(path: Path, stream: BinaryIO, dataset: Any) -> tuple[int, int | None]:
+    implicit, little = dataset.original_encoding
+    order = "little" if little in (True, None) else "big"
+    head = stream.read(8)
+    tag = (int.from_bytes(head[:2], order), int.from_bytes(head[2:4], order))  # type: ignore[arg-type]
+    if tag in ((0x7FE0, 0x0008), (0x7FE0, 0x0009)):
+        raise CineError(path, "its pixels are floating point numbers, which are not read")
+    if tag != (0x7FE0, 0x0010):
+        raise CineError(path, _without_pixels(dataset))
+    if implicit:
+        length = int.from_bytes(head[4:8], order)  # type: ignore[arg-type]
+    elif head[4:6] in _LONG_VRS:
+        length = int.from_bytes(stream.read(4), order)  # type: ignore[arg-type]
+    else:
+        raise CineError(path, "its pixel data element is damaged")
+    return stream.tell(), None if length == _UNDEFINED else length
+
+
+def _without_pixels(dataset: Any) -> str:
+    if "DirectoryRecordSequence" in dataset:
+        return "it is a DICOMDIR, a list of files; open the files themselves"
+    if len(dataset) == 0:
+        return "it is not a DICOM file"
+    return "it is a DICOM file without pixel data, or one that was cut off before them"
