@@ -19,6 +19,11 @@ def set_quiet(quiet: bool) -> None:
     _quiet = quiet
 
 
+def is_quiet() -> bool:
+    """Whether `set_quiet` silenced this process."""
+    return _quiet
+
+
 def say(message: str) -> None:
     """Prints one line for a person on standard error, unless quiet."""
     if not _quiet:

@@ -8,50 +8,24 @@ from pathlib import Path
 from typing import Annotated, Any, Literal
 
 import yaml
-from pydantic import BaseModel, ConfigDict, Field, SerializeAsAny, ValidationError, field_validator
+from pydantic import BaseModel, Field, SerializeAsAny, ValidationError
 
+from usssl.arguments import Arguments, ClipArguments, Fraction, NonNegative, Positive
 from usssl.errors import RecipeError, UsageError
-
-Positive = Annotated[int, Field(gt=0)]
-Fraction = Annotated[float, Field(ge=0, le=1, allow_inf_nan=False)]
-NonNegative = Annotated[float, Field(ge=0, allow_inf_nan=False)]
-
-
-class Arguments(BaseModel):
-    """Base of all blocks of a recipe: frozen, and an unknown key is an error."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True, validate_default=True)
-
-
-class ClipArguments(Arguments):
-    """The clip a method or task sees: `frames` frames, `step` source frames apart, of `size` (height, width) pixels."""
-
-    frames: Positive = 4
-    step: Positive = 8
-    size: tuple[Positive, Positive] = (112, 144)
-
-    @field_validator("size")
-    @classmethod
-    def _large_enough(cls, size: tuple[int, int]) -> tuple[int, int]:
-        if min(size) < 32 or max(size) > 1024:
-            raise ValueError("height and width are from 32 to 1024 pixels")
-        return size
 
 
 class DataArguments(Arguments):
     """Where the cines come from.
 
     Attributes:
-        source: `samples:<kind>`, a folder, a catalogue (.parquet), a prepared store, or a list of folders.
+        source: `samples:<kind>[:<number of cines>]`, a folder, a catalogue (.parquet), a prepared store, or a list of folders.
         clip: the clip that a method or task sees.
-        cines: number of sample cines to generate for `samples:<kind>`.
         margin: the store keeps frames at `margin` times the clip size, room for crops.
         labelled_cines: fine-tuning only: number of labelled training cines; all where None.
     """
 
     source: str | tuple[str, ...]
     clip: ClipArguments = ClipArguments()
-    cines: Positive = 48
     margin: Annotated[float, Field(ge=1, le=4)] = 1.5
     labelled_cines: Positive | None = None
 
@@ -122,39 +96,14 @@ class Recipe(Arguments):
 class PretrainRecipe(Recipe):
     """A recipe with `method:`; the block's remaining keys are the method's own arguments."""
 
-    method: SerializeAsAny[BaseModel]
-
-    @field_validator("method", mode="before")
-    @classmethod
-    def _typed_method(cls, value: Any) -> BaseModel:
-        from usssl import methods
-
-        return _by_name(value, "method", methods.names(), lambda name: methods.get(name).Arguments)
+    method: SerializeAsAny[Arguments]
 
 
 class FinetuneRecipe(Recipe):
     """A recipe with `task:` and `start_from:` (`random`, a run folder or a `.safetensors` file)."""
 
-    task: SerializeAsAny[BaseModel]
+    task: SerializeAsAny[Arguments]
     start_from: str = "random"
-
-    @field_validator("task", mode="before")
-    @classmethod
-    def _typed_task(cls, value: Any) -> BaseModel:
-        from usssl import tasks
-
-        return _by_name(value, "task", tasks.names(), lambda name: tasks.get(name).Arguments)
-
-
-def _by_name(value: Any, block: str, names: list[str], arguments_of: Any) -> BaseModel:
-    if isinstance(value, BaseModel):
-        return value
-    if not isinstance(value, Mapping) or "name" not in value:
-        raise ValueError(f"needs a name, one of: {', '.join(names)}")
-    if value["name"] not in names:
-        raise ValueError(f"unknown {block} {value['name']!r}{_nearest(str(value['name']), names)}")
-    typed: BaseModel = arguments_of(value["name"]).model_validate(dict(value))
-    return typed
 
 
 def read_recipe(
@@ -175,11 +124,16 @@ def read_recipe(
         _set(content, key, value)
     if ("method" in content) == ("task" in content):
         raise RecipeError(f"{where}: a recipe has either `method:` (pretraining) or `task:` (fine-tuning)")
-    kind = PretrainRecipe if "method" in content else FinetuneRecipe
+    kind, block = (PretrainRecipe, "method") if "method" in content else (FinetuneRecipe, "task")
+    arguments = _block_arguments(block, content, where)
     try:
-        return kind.model_validate(content)
+        typed = arguments.model_validate(content[block])
     except ValidationError as error:
-        raise RecipeError(f"{where}: {_sentence(error, kind, content)}") from None
+        raise RecipeError(f"{where}: {_sentence(error, _known_keys(arguments, f'{block}.'), f'{block}.')}") from None
+    try:
+        return kind.model_validate(content | {block: typed})
+    except ValidationError as error:
+        raise RecipeError(f"{where}: {_sentence(error, _known_keys(kind))}") from None
 
 
 def dump_recipe(recipe: Recipe) -> str:
@@ -209,7 +163,7 @@ def _content(recipe: str | Path | Mapping[str, Any] | Recipe) -> dict[str, Any]:
 
 
 class _StrictLoader(yaml.SafeLoader):
-    """A safe loader that reads `1e-4` as a number and refuses a key given twice."""
+    """A safe loader that refuses a key given twice."""
 
     def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
         keys = [self.construct_object(key, deep=True) for key, _ in node.value]
@@ -248,12 +202,10 @@ def _set(content: dict[str, Any], key: str, value: Any) -> None:
     content[last] = value
 
 
-def _sentence(error: ValidationError, kind: type[Recipe], content: Mapping[str, Any]) -> str:
+def _sentence(error: ValidationError, known: list[str], prefix: str = "") -> str:
     first = error.errors(include_url=False)[0]
-    location = [str(part) for part in first["loc"]]
-    key = ".".join(location)
+    key = prefix + ".".join(str(part) for part in first["loc"])
     if first["type"] == "extra_forbidden":
-        known = _known_keys(kind, content)
         return f"unknown key '{key}'{_nearest(key, known)}"
     if first["type"] == "missing":
         return f"the key '{key}' is missing"
@@ -261,8 +213,7 @@ def _sentence(error: ValidationError, kind: type[Recipe], content: Mapping[str, 
     return f"{key}: {message[0].lower()}{message[1:]} (it is {first['input']!r})"
 
 
-def _nearest(word: str, known: Iterable[str]) -> str:
-    known = list(known)
+def _nearest(word: str, known: list[str]) -> str:
     close = get_close_matches(word, known, n=1, cutoff=0.5)
     if not close:  # the right key may stand in another block
         last = word.rpartition(".")[2]
@@ -270,21 +221,24 @@ def _nearest(word: str, known: Iterable[str]) -> str:
     return f"; did you mean '{close[0]}'?" if close else f"; known are: {', '.join(sorted(known))}"
 
 
-def _known_keys(kind: type[BaseModel], content: Mapping[str, Any], prefix: str = "") -> list[str]:
+def _known_keys(kind: type[BaseModel], prefix: str = "") -> list[str]:
     keys: list[str] = []
     for name, field in kind.model_fields.items():
         keys.append(prefix + name)
         inner = field.annotation
-        if name in ("method", "task") and not prefix:
-            inner = _block_arguments(name, content)
         if isinstance(inner, type) and issubclass(inner, BaseModel):
-            keys += _known_keys(inner, content, f"{prefix}{name}.")
+            keys += _known_keys(inner, f"{prefix}{name}.")
     return keys
 
 
-def _block_arguments(block: str, content: Mapping[str, Any]) -> Any:
+def _block_arguments(block: str, content: Mapping[str, Any], where: str) -> type[BaseModel]:
     from usssl import methods, tasks
 
-    room = methods if block == "method" else tasks
-    name = (content.get(block) or {}).get("name")
-    return room.get(name).Arguments if name in room.names() else None
+    room: Any = methods if block == "method" else tasks
+    name = content[block].get("name") if isinstance(content[block], Mapping) else None
+    if name is None:
+        raise RecipeError(f"{where}: `{block}:` needs a name, one of: {', '.join(room.names())}")
+    if name not in room.names():
+        raise RecipeError(f"{where}: unknown {block} {name!r}{_nearest(str(name), room.names())}")
+    arguments: type[BaseModel] = room.get(name).Arguments
+    return arguments

@@ -6,7 +6,7 @@ from itertools import permutations
 
 import torch
 from torch import Tensor
-from torch.nn import functional as F
+from torch.nn import functional
 
 
 def order_classes(frames: int) -> list[tuple[int, ...]]:
@@ -35,7 +35,7 @@ def order_loss(logits: Tensor, labels: Tensor) -> Tensor:
         logits: `(batch, classes)`.
         labels: `(batch,)`, from `order_label`.
     """
-    return F.cross_entropy(logits.float(), labels)
+    return functional.cross_entropy(logits.float(), labels)
 
 
 def transform_loss(prediction: Tensor, target: Tensor) -> Tensor:

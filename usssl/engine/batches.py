@@ -1,0 +1,103 @@
+"""Which clips a method sees at which step: a pure function of the seed and the step, so that any run can resume."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import cv2
+import numpy as np
+import torch
+from torch.utils.data import DataLoader, Dataset
+
+from usssl.arguments import ClipArguments
+from usssl.data import Store
+from usssl.errors import UsageError
+from usssl.methods import Clips
+from usssl.methods.base import ClipSampler
+
+
+class ClipBatches(Dataset[Clips]):
+    """Batch `step` of a run: clips of cines drawn without favour, at starts that the method's sampler weighs.
+
+    Args:
+        store: the prepared frames.
+        cines: the rows of the store to draw from.
+        sampler: the method's law for where clips start.
+        clip: frames and step of a clip.
+        batch_size: clips in a batch.
+        seed: of the run.
+    """
+
+    def __init__(
+        self,
+        store: Store,
+        cines: Sequence[int],
+        sampler: ClipSampler,
+        clip: ClipArguments,
+        batch_size: int,
+        seed: int,
+    ) -> None:
+        self.store, self.clip, self.batch_size, self.seed = store, clip, batch_size, seed
+        lengths = {cine: int(store.frame_counts[cine]) for cine in cines}
+        weights = {
+            cine: sampler.start_weights(frame_motion(store, cine, clip.step), lengths[cine])
+            for cine in cines
+            if lengths[cine] > (clip.frames - 1) * clip.step
+        }
+        self.starts = {cine: weight / weight.sum() for cine, weight in weights.items() if weight.sum() > 0}
+        if not self.starts:
+            span = (clip.frames - 1) * clip.step + 1
+            raise UsageError(
+                f"none of the {len(cines)} cines offers a moving clip of {span} frames; lower data.clip.step"
+            )
+        self.cines = sorted(self.starts)
+        self.skipped = len(cines) - len(self.cines)
+        self.sectors = {cine: sector_mask(store, cine) for cine in self.cines}
+
+    def __getitem__(self, step: int) -> Clips:
+        rng = np.random.default_rng((self.seed, step))
+        cines = self._cines(rng)
+        frames = np.stack([self.store.read(cine, self._indices(cine, rng)) for cine in cines])
+        return Clips(
+            frames=torch.from_numpy(frames),
+            sector=torch.from_numpy(np.stack([self.sectors[cine] for cine in cines])),
+            samples=step * self.batch_size + torch.arange(self.batch_size),
+        )
+
+    def _cines(self, rng: np.random.Generator) -> list[int]:
+        rounds = -(-self.batch_size // len(self.cines))
+        order = np.concatenate([rng.permutation(len(self.cines)) for _ in range(rounds)])
+        return [self.cines[i] for i in order[: self.batch_size]]
+
+    def _indices(self, cine: int, rng: np.random.Generator) -> np.ndarray:
+        start = rng.choice(len(self.starts[cine]), p=self.starts[cine])
+        return start + self.clip.step * np.arange(self.clip.frames)
+
+    def loader(self, start: int, stop: int, workers: int) -> DataLoader[Clips]:
+        """Batches `start` to `stop`, read ahead by `workers` processes (0: none)."""
+        return DataLoader(self, batch_size=None, sampler=range(start, stop), num_workers=workers)
+
+
+def frame_motion(store: Store, cine: int, step: int) -> np.ndarray:
+    """Mean absolute difference (grey levels) between each frame and the one `step` later, on every fourth pixel."""
+    small = store.frames(cine)[:, ::4, ::4].astype(np.int16)
+    return np.abs(small[step:] - small[:-step]).mean(axis=(1, 2))
+
+
+def sector_mask(store: Store, cine: int, frames: int = 16, threshold: float = 6.0) -> np.ndarray:
+    """Where the stored frames show ultrasound: the filled area that is lit on average, bool `(height, width)`."""
+    chosen = np.unique(np.linspace(0, store.frame_counts[cine] - 1, frames).astype(int))
+    mean = store.read(cine, chosen).mean(axis=0)
+    lit = (mean > threshold).astype(np.uint8)
+    reach = max(3, min(lit.shape) // 24) | 1
+    kernel = cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (reach, reach))
+    closed = cv2.morphologyEx(
+        cv2.copyMakeBorder(lit, reach, reach, reach, reach, cv2.BORDER_CONSTANT), cv2.MORPH_CLOSE, kernel
+    )
+    closed = cv2.morphologyEx(closed, cv2.MORPH_OPEN, kernel)[reach:-reach, reach:-reach]
+    contours, _ = cv2.findContours(closed, cv2.RETR_EXTERNAL, cv2.CHAIN_APPROX_NONE)
+    if not contours:
+        return np.ones_like(lit, dtype=bool)
+    filled = np.zeros_like(lit)
+    cv2.drawContours(filled, [max(contours, key=cv2.contourArea)], -1, 1, thickness=cv2.FILLED)
+    return filled.astype(bool)

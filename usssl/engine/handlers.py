@@ -1,0 +1,160 @@
+"""What is added to a training from outside its loop: metrics, progress, checkpoints, validation."""
+
+from __future__ import annotations
+
+import sys
+import time
+from collections.abc import Callable
+from typing import Any
+
+from ignite.engine import Engine, Events
+
+from usssl import progress
+from usssl.engine.run import Run
+from usssl.engine.training import Training
+
+
+class MetricsLogger:
+    """Writes a line to `metrics.jsonl` (and TensorBoard) every few steps.
+
+    A line holds step, epoch, the mean of each named loss since the last line, lr, clips_per_s, and data_wait: the share
+    of the time that was spent waiting for data.
+    """
+
+    def __init__(self, run: Run, training: Training, *, tensorboard: bool, every: int = 10) -> None:
+        self.run, self.training, self.every = run, training, every
+        self.writer: Any = None
+        if tensorboard:
+            from torch.utils.tensorboard import SummaryWriter
+
+            self.writer = SummaryWriter(str(run.path / "tensorboard"), purge_step=training.state.step + 1)
+        self._reset()
+
+    def attach(self, engine: Engine) -> None:
+        """Adds the handler to the trainer."""
+        engine.add_event_handler(Events.GET_BATCH_STARTED, self._waiting)
+        engine.add_event_handler(Events.GET_BATCH_COMPLETED, self._arrived)
+        engine.add_event_handler(Events.ITERATION_COMPLETED, self._count)
+        engine.add_event_handler(Events.COMPLETED, self._close)
+
+    def log(self, values: dict[str, Any]) -> None:
+        """Writes one line of values at the present step."""
+        step = self.training.state.step
+        line = {"step": step, "epoch": round(step / self.training.steps_per_epoch, 3), **values}
+        self.run.log_metrics(line)
+        if self.writer:
+            for name, value in values.items():
+                self.writer.add_scalar(name, value, step)
+
+    def _reset(self) -> None:
+        self.sums: dict[str, float] = {}
+        self.count = 0
+        self.wait = 0.0
+        self.since = time.perf_counter()
+
+    def _waiting(self, engine: Engine) -> None:
+        self.asked = time.perf_counter()
+
+    def _arrived(self, engine: Engine) -> None:
+        self.wait += time.perf_counter() - self.asked
+
+    def _count(self, engine: Engine) -> None:
+        for name, value in engine.state.output.items():
+            self.sums[name] = self.sums.get(name, 0.0) + value
+        self.count += 1
+        if self.training.state.step % self.every and self.training.state.step != self.training.steps:
+            return
+        seconds = time.perf_counter() - self.since
+        means = {name: round(float(total) / self.count, 6) for name, total in self.sums.items()}
+        clips = self.count * self.training.recipe.trainer.batch_size
+        lr = self.training.state.optimizer.param_groups[0]["lr"]
+        self.log(
+            {**means, "lr": lr, "clips_per_s": round(clips / seconds, 2), "data_wait": round(self.wait / seconds, 4)}
+        )
+        self._reset()
+
+    def _close(self, engine: Engine) -> None:
+        if self.writer:
+            self.writer.close()
+
+
+class Progress:
+    """A bar with an ETA on a terminal; a plain line every ten seconds in a log."""
+
+    def __init__(self, training: Training, description: str) -> None:
+        self.training, self.description = training, description
+
+    def attach(self, engine: Engine) -> None:
+        """Adds the handler to the trainer."""
+        engine.add_event_handler(Events.STARTED, self._start)
+        engine.add_event_handler(Events.ITERATION_COMPLETED, self._update)
+        engine.add_event_handler(Events.COMPLETED, self._end)
+
+    def _start(self, engine: Engine) -> None:
+        self.bar: Any = None
+        self.begun = self.last = time.monotonic()
+        self.first = self.training.state.step
+        if sys.stderr.isatty() and not progress.is_quiet():
+            from tqdm import tqdm
+
+            steps = self.training.steps
+            self.bar = tqdm(desc=self.description, total=steps, initial=self.first, unit="step", dynamic_ncols=True)
+
+    def _update(self, engine: Engine) -> None:
+        now, step = time.monotonic(), self.training.state.step
+        if self.bar is not None:
+            self.bar.update(1)
+            self.bar.set_postfix({"loss": f"{float(engine.state.output['loss']):.3f}"}, refresh=False)
+        elif now - self.last >= 10:
+            self.last = now
+            left = (now - self.begun) / (step - self.first) * (self.training.steps - step)
+            loss = float(engine.state.output["loss"])
+            progress.say(
+                f"{self.description}: step {step} of {self.training.steps}, loss {loss:.3f}, about {left:.0f} s left"
+            )
+
+    def _end(self, engine: Engine) -> None:
+        if self.bar is not None:
+            self.bar.close()
+
+
+class Checkpoints:
+    """Saves the training state every few minutes and at the end of the run."""
+
+    def __init__(self, run: Run, training: Training) -> None:
+        self.run, self.training = run, training
+        self.last = time.monotonic()
+
+    def attach(self, engine: Engine) -> None:
+        """Adds the handler to the trainer; attach it last, so that what it saves is logged."""
+        engine.add_event_handler(Events.ITERATION_COMPLETED, self._maybe_save)
+        engine.add_event_handler(Events.COMPLETED, self.save)
+        engine.add_event_handler(Events.EXCEPTION_RAISED, self._on_exception)
+
+    def save(self, *_: Any) -> None:
+        """Saves now."""
+        self.run.save_checkpoint(self.training.state.state_dict())
+        self.last = time.monotonic()
+
+    def _maybe_save(self, engine: Engine) -> None:
+        if time.monotonic() - self.last > 60 * self.training.recipe.trainer.checkpoint_minutes:
+            self.save()
+
+    def _on_exception(self, engine: Engine, error: BaseException) -> None:
+        raise error
+
+
+class Validation:
+    """Measures something on held-out cines every few epochs and at the end, and logs it."""
+
+    def __init__(self, measure: Callable[[], dict[str, float]], logger: MetricsLogger, *, every_epochs: int) -> None:
+        self.measure, self.logger, self.every = measure, logger, every_epochs
+
+    def attach(self, engine: Engine) -> None:
+        """Adds the handler to the trainer."""
+        engine.add_event_handler(Events.EPOCH_COMPLETED, self._validate)
+
+    def _validate(self, engine: Engine) -> None:
+        if engine.state.epoch % self.every == 0 or engine.state.epoch == engine.state.max_epochs:
+            self.logger.log({name: round(value, 6) for name, value in self.measure().items()})
+            self.logger._reset()

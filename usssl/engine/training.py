@@ -1,0 +1,133 @@
+"""The training loop: MONAI's `Trainer` around one step, with what is logged, saved and stopped added by handlers."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from ignite.engine import Engine
+from monai.engines import Trainer
+from torch import Tensor, nn
+from torch.optim import SGD, AdamW, Optimizer
+
+from usssl.errors import UssslError
+from usssl.recipe import OptimizerArguments, Recipe, ScheduleArguments
+
+Forward = Callable[[Any, int], dict[str, Tensor]]
+
+
+@dataclass
+class TrainingState:
+    """What a checkpoint holds: enough to go on to the same weights, bit for bit on a CPU."""
+
+    model: nn.Module
+    optimizer: Optimizer
+    step: int = 0
+
+    def state_dict(self) -> dict[str, Any]:
+        """Weights, optimiser state, step and random state."""
+        return {
+            "model": self.model.state_dict(),
+            "optimizer": self.optimizer.state_dict(),
+            "step": self.step,
+            "rng": torch.get_rng_state(),
+        }
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """Takes up a saved state."""
+        self.model.load_state_dict(state["model"])
+        self.optimizer.load_state_dict(state["optimizer"])
+        self.step = state["step"]
+        torch.set_rng_state(state["rng"])
+
+
+def build_optimizer(arguments: OptimizerArguments, model: nn.Module) -> Optimizer:
+    """The optimiser; no weight decay on biases and normalisation, which have one dimension."""
+    decayed = [p for p in model.parameters() if p.requires_grad and p.ndim > 1]
+    others = [p for p in model.parameters() if p.requires_grad and p.ndim <= 1]
+    groups = [
+        {"params": decayed, "weight_decay": arguments.weight_decay},
+        {"params": others, "weight_decay": 0.0},
+    ]
+    if arguments.name == "sgd":
+        return SGD(groups, lr=arguments.lr, momentum=arguments.momentum)
+    return AdamW(groups, lr=arguments.lr)
+
+
+def learning_rate(schedule: ScheduleArguments, lr: float, step: int, steps_per_epoch: int, steps: int) -> float:
+    """The learning rate of a step: linear warm-up, then the schedule; a pure function of the step."""
+    warmup = schedule.warmup_epochs * steps_per_epoch
+    if step < warmup:
+        return lr * (step + 1) / warmup
+    if schedule.name == "constant":
+        return lr
+    return lr * 0.5 * (1 + math.cos(math.pi * (step - warmup) / max(1, steps - warmup)))
+
+
+class Training:
+    """One training: a model, its step, and the MONAI trainer that repeats it.
+
+    Handlers are attached to `trainer`; after each step `trainer.state.output` holds the named losses as tensors.
+
+    Args:
+        model: what is trained.
+        forward: `(batch, step) -> {"loss": ..., named parts}`.
+        recipe: resolved: no `auto` left.
+        loader: the batches from `state.step` on.
+        steps_per_epoch: steps in an epoch.
+        state: where training stands.
+    """
+
+    def __init__(
+        self,
+        model: nn.Module,
+        forward: Forward,
+        recipe: Recipe,
+        loader: Iterable[Any],
+        steps_per_epoch: int,
+        state: TrainingState,
+    ) -> None:
+        self.model, self.forward, self.recipe, self.state = model, forward, recipe, state
+        self.steps_per_epoch = steps_per_epoch
+        self.steps = steps_per_epoch * recipe.trainer.epochs
+        self.device = torch.device(recipe.trainer.device)
+        self.bf16 = recipe.trainer.precision == "bf16"
+        self.trainer = Trainer(
+            device=self.device,
+            max_epochs=recipe.trainer.epochs,
+            data_loader=loader,
+            epoch_length=steps_per_epoch,
+            iteration_update=self._step,
+            decollate=False,
+        )
+        self.trainer.state.iteration = state.step
+        self.trainer.state.epoch = state.step // steps_per_epoch
+        self.trainer.logger.setLevel("WARNING")
+
+    def run(self) -> None:
+        """Trains to the end.
+
+        Raises:
+            UssslError: the loss is not a number any more.
+        """
+        if self.state.step < self.steps:
+            self.trainer.run()
+
+    def _step(self, engine: Engine, batch: Any) -> dict[str, Tensor]:
+        step = self.state.step
+        lr = learning_rate(self.recipe.schedule, self.recipe.optimizer.lr, step, self.steps_per_epoch, self.steps)
+        for group in self.state.optimizer.param_groups:
+            group["lr"] = lr
+        self.model.train()
+        with torch.autocast(self.device.type, torch.bfloat16, enabled=self.bf16):
+            losses = self.forward(batch, step)
+        self.state.optimizer.zero_grad(set_to_none=True)
+        losses["loss"].backward()
+        if not torch.isfinite(losses["loss"]):
+            raise UssslError(f"the loss is {losses['loss'].item()} at step {step + 1}; lower optimizer.lr")
+        self.state.optimizer.step()
+        self.state.step = step + 1
+        return {name: value.detach() for name, value in losses.items()}

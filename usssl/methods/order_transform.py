@@ -1,0 +1,276 @@
+"""Order correction and geometric-transform prediction: Jiao et al., ISBI 2020 (arXiv 2003.00105).
+
+A clip of four frames is shuffled and its order predicted, and the affine transformation between the clip and a warped copy is
+regressed; both need the anatomy to be recognised. This is the paper's parallel variant: the order net and the transform net
+share their weights. Where the paper is silent (fusion of the frames, ranges, weights) the values are ours.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Annotated, ClassVar, Literal
+
+import numpy as np
+import torch
+from pydantic import Field
+from torch import Tensor, nn
+
+from usssl.arguments import ClipArguments, Fraction, NonNegative
+from usssl.augment.affine import Affine, AffineParams
+from usssl.augment.batch import ClipBatch
+from usssl.augment.geometry import about_centre, affine_matrix, compose, inverse, transform
+from usssl.augment.seeds import Seeds
+from usssl.augment.tone import GreyTone
+from usssl.augment.warp import warp
+from usssl.data.sampling.order import balanced_weights
+from usssl.methods.base import Clips, Method, MethodArguments
+from usssl.methods.functional import order_classes, order_label, order_loss, transform_loss
+from usssl.models.encoders import Encoder
+from usssl.models.normalise import normalise
+
+_TRIES = 64  # draws of crop and transformation; the later ones ever smaller
+_EDGE = 48  # points on the sector's edge that must still show ultrasound
+_MOTION_BINS = 4
+
+
+class OrderTransformArguments(MethodArguments):
+    """Arguments of `order_transform`; ranges are ours, as the paper states none.
+
+    Attributes:
+        transform_weight: weight lambda of the transform loss beside the order loss.
+        crop: smallest and largest part of the sector, in each direction, that a view shows.
+        rotation: largest rotation either way, degrees.
+        translation: largest shift either way, as a share of the view.
+        scale: smallest and largest magnification.
+        shear: largest shear either way, degrees.
+        brightness: largest relative change of brightness, one draw a clip, alike on its frames.
+        gamma: the same of the exponent gamma.
+        min_motion: mean grey levels by which successive frames of a clip must differ; frozen clips have no order.
+        hidden: width of the shared pair layer.
+        dropout: before the order classifier.
+    """
+
+    name: Literal["order_transform"] = "order_transform"
+    transform_weight: NonNegative = 1.0
+    crop: tuple[Annotated[float, Field(ge=0.2, le=1)], Annotated[float, Field(ge=0.2, le=1)]] = (0.5, 1.0)
+    rotation: Annotated[float, Field(ge=0, le=180)] = 45.0
+    translation: Annotated[float, Field(ge=0, le=0.5)] = 0.1
+    scale: tuple[Annotated[float, Field(gt=0, le=1)], Annotated[float, Field(ge=1, le=4)]] = (0.8, 1.2)
+    shear: Annotated[float, Field(ge=0, le=60)] = 20.0
+    brightness: Annotated[float, Field(ge=0, lt=1)] = 0.25
+    gamma: Annotated[float, Field(ge=0, lt=1)] = 0.25
+    min_motion: NonNegative = 1.0
+    hidden: Annotated[int, Field(gt=0)] = 512
+    dropout: Fraction = 0.5
+
+
+class OrderTransform(Method):
+    """Four frames back in order, and the transformation of a clip.
+
+    Args:
+        encoder: a frame encoder for grey frames.
+        clip: of K frames; K!/2 classes.
+        arguments: of the method.
+    """
+
+    Arguments: ClassVar[type[MethodArguments]] = OrderTransformArguments
+
+    def __init__(self, encoder: Encoder, clip: ClipArguments, arguments: OrderTransformArguments) -> None:
+        super().__init__(encoder, clip)
+        self.arguments = arguments
+        self.classes = order_classes(clip.frames)
+        self.pairs = [(i, j) for j in range(clip.frames) for i in range(j)]
+        self.pair_head = nn.Sequential(nn.Linear(2 * encoder.dim, arguments.hidden), nn.ReLU(inplace=True))
+        self.order_head = nn.Sequential(
+            nn.Dropout(arguments.dropout), nn.Linear(len(self.pairs) * arguments.hidden, len(self.classes))
+        )
+        self.transform_head = nn.Sequential(nn.Linear(2 * encoder.dim, 6), nn.Tanh())
+        self.affine = Affine(
+            rotation=arguments.rotation,
+            translation=arguments.translation,
+            scale=arguments.scale,
+            shear=arguments.shear,
+        )
+        self.tone = GreyTone(brightness=arguments.brightness, contrast=0.0, gamma=arguments.gamma)
+
+    # -- clips and views ---------------------------------------------------------------------------------------
+
+    def clip_sampler(self) -> MovingClips:
+        """Clips that move, drawn alike from all degrees of motion."""
+        return MovingClips(self.clip.frames, self.clip.step, self.arguments.min_motion)
+
+    def views(self, clips: Clips, seed: int) -> dict[str, Tensor]:
+        """The shuffled clip, its transformed copy, and what is to be predicted.
+
+        Returns:
+            `shuffled` and `transformed`, normalised `(batch, K, 1, height, width)`; `order` `(batch,)`, the class of the
+            permutation; `target` `(batch, 6)`, the encoded transformation.
+        """
+        device = clips.frames.device
+        seeds = Seeds.for_samples(seed, 0, clips.samples)
+        batch = ClipBatch(clips.frames[:, :, None])
+        aperture = self._aperture(clips.sector)
+        placing, params = self._placing(clips, seeds)
+
+        def view(matrices: Tensor, name: str) -> Tensor:
+            frames = warp(batch.pixels, matrices, self.clip.size)
+            return normalise(self.tone.apply(frames, self.tone.sample(batch, seeds.child(name))) * aperture)
+
+        orders = seeds.permutation("order", self.clip.frames)
+        rows = torch.arange(len(orders), device=device)[:, None]
+        labels = torch.tensor([order_label(tuple(order)) for order in orders.tolist()], device=device)
+        return {
+            "shuffled": view(placing, "tone")[rows, orders.to(device)],
+            "transformed": view(compose(placing, self._back(params)), "tone of the copy"),
+            "order": labels,
+            "target": self.affine.encode(params).to(device),
+        }
+
+    def _aperture(self, sector: Tensor) -> Tensor:
+        """What a view may show, uint8 `(batch, 1, 1, height, width)`: the sector's shape, whatever the transformation.
+
+        The sector's edge would give the transformation away if it moved with it; so each view is a part of the sector,
+        enlarged to the sector's own outline.
+        """
+        shape = nn.functional.interpolate(sector[:, None].float(), self.clip.size, mode="area")
+        return (shape > 0.5).to(torch.uint8)[:, None]
+
+    def _back(self, params: AffineParams) -> Tensor:
+        """From pixels of the transformed view to pixels of the untransformed one."""
+        height, width = self.clip.size
+        shift = params.translation * torch.tensor([width, height], dtype=torch.float64)
+        return inverse(
+            about_centre(affine_matrix(params.angle_deg, params.scale, params.shear_deg, shift), self.clip.size)
+        )
+
+    def _placing(self, clips: Clips, seeds: Seeds) -> tuple[Tensor, AffineParams]:
+        """A crop and a transformation of each clip for which both views show ultrasound in their whole aperture.
+
+        Crops and transformations are drawn together until nothing from outside the sector is seen; the second half of the
+        draws shrinks towards the smallest crop, unmoved.
+        """
+        batch = len(clips.samples)
+        drawn = seeds.uniform("placing", -1.0, 1.0, count=8 * _TRIES).unflatten(1, (_TRIES, 8))
+        ease = torch.linspace(2, 0, _TRIES, dtype=torch.float64).clamp(max=1)[None, :, None]
+        unit = (drawn * ease).flatten(0, 1)
+        low, high = self.arguments.crop
+        share = low + (high - low) * (drawn[..., 5] + 1) / 2 * ease[..., 0]
+        placing = _crops(clips.sector, share, drawn[..., 6:8] * ease, self.clip.size).flatten(0, 1)
+        params = AffineParams(
+            angle_deg=unit[:, 0] * self.affine.rotation,
+            scale=_about_one(unit[:, 1], self.affine.scale),
+            shear_deg=unit[:, 2] * self.affine.shear,
+            translation=unit[:, 3:5] * self.affine.translation,
+        )
+        edge = _edge(clips.sector, self.clip.size).repeat_interleave(_TRIES, dim=0)
+        seen = torch.cat([transform(placing, edge), transform(compose(placing, self._back(params)), edge)], dim=1)
+        inside = _inside(clips.sector, seen.unflatten(0, (batch, _TRIES))).all(dim=-1)
+        inside[:, -1] = True
+        chosen = torch.arange(batch) * _TRIES + inside.int().argmax(dim=1)
+        return placing[chosen], params.rows(chosen)
+
+    # -- heads and loss ----------------------------------------------------------------------------------------
+
+    def forward(self, views: dict[str, Tensor]) -> dict[str, Tensor]:
+        """The order loss, the transform loss and their sum; see `functional`."""
+        frames = torch.cat([views["shuffled"], views["transformed"]])
+        shuffled, transformed = self.encoder(frames).chunk(2)
+        order = self.order_logits(shuffled)
+        moved = self.transform_head(torch.cat([shuffled.mean(dim=1), transformed.mean(dim=1)], dim=1))
+        losses = {
+            "order_loss": order_loss(order, views["order"]),
+            "transform_loss": transform_loss(moved, views["target"]),
+        }
+        loss = losses["order_loss"] + self.arguments.transform_weight * losses["transform_loss"]
+        accuracy = (order.argmax(dim=1) == views["order"]).float().mean()
+        return {"loss": loss, **losses, "order_accuracy": accuracy}
+
+    def order_logits(self, features: Tensor) -> Tensor:
+        """Scores of the order classes from frame features `(batch, K, dim)`: all pairs, one shared layer, one classifier."""
+        pairs = torch.stack([torch.cat([features[:, i], features[:, j]], dim=1) for i, j in self.pairs], dim=1)
+        logits: Tensor = self.order_head(self.pair_head(pairs).flatten(1))
+        return logits
+
+
+@dataclass(frozen=True)
+class MovingClips:
+    """Where clips may start: wherever every step moves enough, with all degrees of motion drawn equally often.
+
+    Args:
+        frames: of a clip.
+        step: source frames between two of them.
+        min_motion: mean grey levels by which each step must differ.
+    """
+
+    frames: int
+    step: int
+    min_motion: float
+
+    def start_weights(self, motion: np.ndarray, frames: int) -> np.ndarray:
+        """Weights of all starts; see `ClipSampler`. A clip moves as much as its least moving step."""
+        starts = frames - (self.frames - 1) * self.step
+        if starts < 1:
+            return np.zeros(0)
+        least = np.stack([motion[k * self.step : k * self.step + starts] for k in range(self.frames - 1)]).min(axis=0)
+        weights = np.zeros(starts)
+        moving = least >= self.min_motion
+        if moving.any():
+            weights[moving] = balanced_weights(least[moving], _MOTION_BINS)
+        return weights
+
+
+def _about_one(unit: Tensor, limits: tuple[float, float]) -> Tensor:
+    """Numbers in -1..1 to a range around 1, so that 0 stays the identity."""
+    low, high = limits
+    return 1 + torch.where(unit < 0, unit * (1 - low), unit * (high - 1))
+
+
+def _crops(sector: Tensor, share: Tensor, offset: Tensor, size: tuple[int, int]) -> Tensor:
+    """Maps pixels of a view of `size` onto crops of the store's frames: `(batch, tries, 2, 3)`.
+
+    Args:
+        sector: bool `(batch, height, width)`.
+        share: `(batch, tries)` how much of the frame a crop shows, in each direction, 0 to 1.
+        offset: `(batch, tries, 2)` in -1..1: 0 keeps the sector's centre where it is in the frame; at the ends the crop
+            touches the frame's edge.
+        size: height and width of the view.
+    """
+    height, width = sector.shape[1:]
+    extent = torch.tensor([width, height], dtype=torch.float64)
+    columns, rows = sector.any(dim=1).cpu().double(), sector.any(dim=2).cpu().double()
+    centre = torch.stack([_middle(columns), _middle(rows)], dim=1)[:, None]
+    kept = 1 - share[..., None]
+    corner = kept * (centre + offset * torch.minimum(centre, extent - centre))
+    matrix = torch.zeros(*share.shape, 2, 3, dtype=torch.float64)
+    matrix[..., 0, 0], matrix[..., 1, 1] = share * width / size[1], share * height / size[0]
+    matrix[..., 2] = corner
+    return matrix
+
+
+def _middle(profile: Tensor) -> Tensor:
+    places = torch.arange(profile.shape[1], dtype=profile.dtype) + 0.5
+    return (profile * places).sum(dim=1) / profile.sum(dim=1).clamp(min=1)
+
+
+def _edge(sector: Tensor, size: tuple[int, int]) -> Tensor:
+    """Points on the sector's edge, in pixels of a view of `size`: `(batch, _EDGE, 2)`."""
+    mask = sector.cpu().float()[:, None]
+    inner = 1 - nn.functional.max_pool2d(nn.functional.pad(1 - mask, (1, 1, 1, 1), value=1.0), 3, stride=1)
+    ring = (mask > inner)[:, 0]
+    points = []
+    for one in ring:
+        found = one.nonzero()
+        points.append(found[torch.linspace(0, len(found) - 1, _EDGE).long()])
+    yx = torch.stack(points).double() + 0.5
+    height, width = sector.shape[1:]
+    return yx.flip(-1) * torch.tensor([size[1] / width, size[0] / height], dtype=torch.float64)
+
+
+def _inside(sector: Tensor, points: Tensor) -> Tensor:
+    """Whether points `(batch, tries, count, 2)` in pixels lie in the sector, give or take a pixel; bool."""
+    height, width = sector.shape[1:]
+    wide = nn.functional.max_pool2d(sector.cpu().float()[:, None], 3, stride=1, padding=1)[:, 0] > 0
+    x, y = points[..., 0].floor().long(), points[..., 1].floor().long()
+    within = (x >= 0) & (y >= 0) & (x < width) & (y < height)
+    rows = torch.arange(len(sector))[:, None, None]
+    return wide[rows, y.clamp(0, height - 1), x.clamp(0, width - 1)] & within
