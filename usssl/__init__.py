@@ -16,7 +16,10 @@ if TYPE_CHECKING:
     from usssl.bundle import open_bundle
     from usssl.cine import open_cine
     from usssl.data import read_catalog
-    from usssl.engine import evaluate, export, finetune, pretrain
+    from usssl.engine.evaluation import evaluate
+    from usssl.engine.exporting import export
+    from usssl.engine.finetuning import finetune
+    from usssl.engine.pretraining import pretrain
 
 _HOMES = {
     "open_cine": "usssl.cine",

@@ -17,6 +17,12 @@ class Arguments(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True, validate_default=True)
 
 
+class NamedArguments(Arguments):
+    """A block that chooses something by its name, such as a method or a task."""
+
+    name: str
+
+
 class ClipArguments(Arguments):
     """The clip a method or task sees: `frames` frames, `step` source frames apart, of `size` (height, width) pixels."""
 

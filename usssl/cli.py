@@ -1,6 +1,7 @@
 """The command line: `usssl …`. Every command is a thin call of the Python API.
 
-Exit codes: 0 done; 1 done, but some inputs failed, or the work failed; 2 bad usage or recipe, before any work; 130 Ctrl-C.
+Exit codes: 0 done; 1 done, but some inputs failed, or the work failed; 2 bad usage or recipe, before any work;
+130 Ctrl-C.
 """
 
 from __future__ import annotations
@@ -251,7 +252,7 @@ def _say_where(path: Path) -> None:
     print(path)
 
 
-def _close(done: int, unit: str, failed: int, failures: Path, out: Path) -> None:
+def _close(done: int, unit: str, failed: int, failures: Path | None, out: Path) -> None:
     """Says what was done and what failed; exits 1 where some inputs failed."""
     print(f"{done} {unit}{'' if done == 1 else 's'} in {out}")
     if failed:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sized
 from typing import TypeVar
 
 T = TypeVar("T")
@@ -39,7 +39,7 @@ def track(items: Iterable[T], description: str, total: int | None = None, unit: 
         total: number of items; taken from `len(items)` where it has one.
         unit: what an item is called, such as "cine".
     """
-    if total is None and hasattr(items, "__len__"):
+    if total is None and isinstance(items, Sized):
         total = len(items)
     if _quiet:
         yield from items

@@ -10,7 +10,7 @@ from typing import Annotated, Any, Literal
 import yaml
 from pydantic import BaseModel, Field, SerializeAsAny, ValidationError
 
-from usssl.arguments import Arguments, ClipArguments, Fraction, NonNegative, Positive
+from usssl.arguments import Arguments, ClipArguments, Fraction, NamedArguments, NonNegative, Positive
 from usssl.errors import RecipeError, UsageError
 
 
@@ -18,7 +18,8 @@ class DataArguments(Arguments):
     """Where the cines come from.
 
     Attributes:
-        source: `samples:<kind>[:<number of cines>]`, a folder, a catalogue (.parquet), a prepared store, or a list of folders.
+        source: `samples:<kind>[:<number of cines>]`, a folder or a list of folders, a catalogue (.parquet), or a prepared
+            store.
         clip: the clip that a method or task sees.
         margin: the store keeps frames at `margin` times the clip size, room for crops.
         labelled_cines: fine-tuning only: number of labelled training cines; all where None.
@@ -96,13 +97,13 @@ class Recipe(Arguments):
 class PretrainRecipe(Recipe):
     """A recipe with `method:`; the block's remaining keys are the method's own arguments."""
 
-    method: SerializeAsAny[Arguments]
+    method: SerializeAsAny[NamedArguments]
 
 
 class FinetuneRecipe(Recipe):
     """A recipe with `task:` and `start_from:` (`random`, a run folder or a `.safetensors` file)."""
 
-    task: SerializeAsAny[Arguments]
+    task: SerializeAsAny[NamedArguments]
     start_from: str = "random"
 
 

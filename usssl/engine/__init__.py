@@ -9,16 +9,16 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from usssl.engine.evaluate import evaluate
-    from usssl.engine.export import export
-    from usssl.engine.finetune import finetune
-    from usssl.engine.pretrain import pretrain
+    from usssl.engine.evaluation import evaluate
+    from usssl.engine.exporting import export
+    from usssl.engine.finetuning import finetune
+    from usssl.engine.pretraining import pretrain
 
 _HOMES = {
-    "evaluate": "usssl.engine.evaluate",
-    "export": "usssl.engine.export",
-    "finetune": "usssl.engine.finetune",
-    "pretrain": "usssl.engine.pretrain",
+    "evaluate": "usssl.engine.evaluation",
+    "export": "usssl.engine.exporting",
+    "finetune": "usssl.engine.finetuning",
+    "pretrain": "usssl.engine.pretraining",
 }
 
 __all__ = ["evaluate", "export", "finetune", "pretrain"]

@@ -9,14 +9,12 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from usssl.arguments import Arguments, ClipArguments
+from usssl.arguments import ClipArguments, NamedArguments
 from usssl.models.encoders import Encoder
 
 
-class MethodArguments(Arguments):
+class MethodArguments(NamedArguments):
     """The `method:` block of a recipe; each method adds its own keys."""
-
-    name: str
 
 
 @dataclass(frozen=True)

@@ -1,8 +1,8 @@
 """Order correction and geometric-transform prediction: Jiao et al., ISBI 2020 (arXiv 2003.00105).
 
-A clip of four frames is shuffled and its order predicted, and the affine transformation between the clip and a warped copy is
-regressed; both need the anatomy to be recognised. This is the paper's parallel variant: the order net and the transform net
-share their weights. Where the paper is silent (fusion of the frames, ranges, weights) the values are ours.
+A clip of four frames is shuffled and its order predicted, and the affine transformation between the clip and a warped
+copy is regressed; both need the anatomy to be recognised. This is the paper's parallel variant: the order net and the
+transform net share their weights. Where the paper is silent (fusion of the frames, ranges, weights) the values are ours.
 """
 
 from __future__ import annotations
@@ -103,8 +103,8 @@ class OrderTransform(Method):
         """The shuffled clip, its transformed copy, and what is to be predicted.
 
         Returns:
-            `shuffled` and `transformed`, normalised `(batch, K, 1, height, width)`; `order` `(batch,)`, the class of the
-            permutation; `target` `(batch, 6)`, the encoded transformation.
+            `shuffled` and `transformed`, normalised `(batch, K, 1, height, width)`; `order` `(batch,)`, the class of
+            the permutation; `target` `(batch, 6)`, the encoded transformation.
         """
         device = clips.frames.device
         seeds = Seeds.for_samples(seed, 0, clips.samples)
@@ -146,8 +146,8 @@ class OrderTransform(Method):
     def _placing(self, clips: Clips, seeds: Seeds) -> tuple[Tensor, AffineParams]:
         """A crop and a transformation of each clip for which both views show ultrasound in their whole aperture.
 
-        Crops and transformations are drawn together until nothing from outside the sector is seen; the second half of the
-        draws shrinks towards the smallest crop, unmoved.
+        Crops and transformations are drawn together until nothing from outside the sector is seen; the second half of
+        the draws shrinks towards the smallest crop, unmoved.
         """
         batch = len(clips.samples)
         drawn = seeds.uniform("placing", -1.0, 1.0, count=8 * _TRIES).unflatten(1, (_TRIES, 8))
@@ -186,7 +186,7 @@ class OrderTransform(Method):
         return {"loss": loss, **losses, "order_accuracy": accuracy}
 
     def order_logits(self, features: Tensor) -> Tensor:
-        """Scores of the order classes from frame features `(batch, K, dim)`: all pairs, one shared layer, one classifier."""
+        """Scores of the order classes from frame features `(batch, K, dim)`, by all pairs of frames."""
         pairs = torch.stack([torch.cat([features[:, i], features[:, j]], dim=1) for i, j in self.pairs], dim=1)
         logits: Tensor = self.order_head(self.pair_head(pairs).flatten(1))
         return logits

@@ -11,17 +11,15 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from usssl.arguments import Arguments
+from usssl.arguments import NamedArguments
 from usssl.data import Store
 from usssl.models.encoders import Encoder
 
 FrameKey = tuple[int, int]  # (row of the store, frame of the cine)
 
 
-class TaskArguments(Arguments):
+class TaskArguments(NamedArguments):
     """The `task:` block of a recipe; each task adds its own keys."""
-
-    name: str
 
 
 @dataclass(frozen=True)

@@ -24,7 +24,7 @@ class SaliencyArguments(TaskArguments):
     """Arguments of `saliency`.
 
     Attributes:
-        sigma: of the Gaussian around each gaze point, as a share of the input's width; about one degree of visual angle.
+        sigma: of the Gaussian around each gaze point, as a share of the input's width; about one degree of vision.
         window_s: gaze within this time of a frame, seconds either way, counts for it.
         hidden: channels of the head.
         stride: every how many frames a cine is measured.

@@ -1,0 +1,135 @@
+"""Pretraining: a recipe in, a run out."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from usssl import methods, progress
+from usssl.data import Store, resolve_source
+from usssl.engine.batches import ClipBatches
+from usssl.engine.devices import resolve
+from usssl.engine.handlers import Checkpoints, MetricsLogger, Progress, Validation
+from usssl.engine.run import Run
+from usssl.engine.training import Training, TrainingState, build_optimizer
+from usssl.errors import RecipeError
+from usssl.methods import Clips, Method
+from usssl.models import encoders
+from usssl.recipe import PretrainRecipe, Recipe, read_recipe
+
+_CLIPS_PER_CINE = 4
+_VALIDATION_CLIPS = 256
+
+
+def pretrain(
+    recipe: str | Path | Mapping[str, Any] | PretrainRecipe,
+    overrides: Mapping[str, Any] | Iterable[str] = (),
+    *,
+    out: str | Path | None = None,
+    resume: bool = False,
+) -> Run:
+    """Pretrains an encoder without labels.
+
+    Args:
+        recipe: a recipe with `method:`; a YAML file, its content, or read already.
+        overrides: `{"optimizer.lr": 0.01}` or `["optimizer.lr=0.01"]`.
+        out: the run folder; `runs/<recipe's name>` where None.
+        resume: go on with the unfinished run in `out`.
+
+    Returns:
+        The finished run: `encoder.safetensors`, `metrics.jsonl`, checkpoints, resolved recipe.
+
+    Raises:
+        RecipeError, UsageError, OutputError: before any work.
+    """
+    typed = read_recipe(recipe, overrides)
+    if not isinstance(typed, PretrainRecipe):
+        raise RecipeError("this recipe has `task:`, not `method:`; use `usssl finetune`")
+    out = Path(out or Path("runs") / (Path(recipe).stem if isinstance(recipe, str | Path) else typed.method.name))
+    method = build_method(typed)
+    source = typed.data.source
+    store = resolve_source(source, size=store_size(typed))
+    train = split_cines(store, "train")
+    held_out_cines = split_cines(store, "val") or split_cines(store, "test")
+    typed = resolve(typed, clips_per_epoch=_CLIPS_PER_CINE * len(train))
+    run = Run.create(out, typed, resume=resume)
+    if run.finished:
+        progress.say(f"{run.path} is finished already")
+        return run
+    torch.manual_seed(typed.seed)
+    method = build_method(typed).to(typed.trainer.device)
+    state = TrainingState(method, build_optimizer(typed.optimizer, method))
+    if checkpoint := run.load_checkpoint():
+        state.load_state_dict(checkpoint)
+        run.drop_metrics_after(state.step)
+    else:
+        run.write_provenance(seed=typed.seed, data={"source": source, "cines": len(train), "store": store.id})
+    batches = ClipBatches(store, train, method.clip_sampler(), typed.data.clip, typed.trainer.batch_size, typed.seed)
+    if batches.skipped:
+        run.log(f"{batches.skipped} of {len(train)} training cines offer no moving clip and are left out")
+    steps_per_epoch = max(1, int(typed.trainer.clips_per_epoch) // typed.trainer.batch_size)
+    loader = batches.loader(state.step, steps_per_epoch * typed.trainer.epochs, int(typed.trainer.workers))
+    training = Training(method, _forward(method, typed.seed), typed, loader, steps_per_epoch, state)
+    logger = MetricsLogger(run, training, tensorboard=typed.tracking.tensorboard)
+    logger.attach(training.trainer)
+    Progress(training, "Pretraining").attach(training.trainer)
+    if held_out_cines:
+        held_out = ClipBatches(store, held_out_cines, method.clip_sampler(), typed.data.clip, 32, typed.seed + 1)
+        every = max(1, typed.trainer.epochs // 10)
+        measure = lambda: measure_method(method, held_out, bf16=training.bf16)  # noqa: E731
+        Validation(measure, logger, every_epochs=every).attach(training.trainer)
+    Checkpoints(run, training).attach(training.trainer)
+    run.log(f"pretraining from step {state.step} to {training.steps}")
+    training.run()
+    facts = {"encoder": typed.encoder.model_dump_json(), "method": typed.method.name}
+    run.save_weights("method", method.state_dict(), facts)
+    run.save_weights("encoder", method.encoder.state_dict(), facts)
+    run.log("finished")
+    return run
+
+
+def build_method(recipe: PretrainRecipe) -> Method:
+    """The method of a recipe, with fresh weights."""
+    encoder = encoders.build(recipe.encoder.name, channels=1, width=recipe.encoder.width)
+    arguments = recipe.method.model_dump()
+    return methods.build(arguments.pop("name"), encoder=encoder, clip=recipe.data.clip, **arguments)
+
+
+def store_size(recipe: Recipe) -> tuple[int, int]:
+    """The size of stored frames: the clip's, times the margin, rounded to even pixels."""
+    height, width = recipe.data.clip.size
+    return 2 * round(height * recipe.data.margin / 2), 2 * round(width * recipe.data.margin / 2)
+
+
+def split_cines(store: Store, split: str) -> list[int]:
+    """The rows of the store that belong to a split."""
+    return [row for row, name in enumerate(store.table["split"].to_pylist()) if name == split]
+
+
+@torch.no_grad()
+def measure_method(
+    method: Method, batches: ClipBatches, *, bf16: bool, clips: int = _VALIDATION_CLIPS
+) -> dict[str, float]:
+    """The method's losses and measures on held-out cines, each named `val_…`; the same clips at every call."""
+    device = next(method.parameters()).device
+    method.eval()
+    sums: dict[str, float] = {}
+    steps = max(1, clips // batches.batch_size)
+    for step in range(steps):
+        with torch.autocast(device.type, torch.bfloat16, enabled=bf16):
+            losses = method(method.views(batches[step].to(device), batches.seed))
+        for name, value in losses.items():
+            sums[f"val_{name}"] = sums.get(f"val_{name}", 0.0) + float(value) / steps
+    return sums
+
+
+def _forward(method: Method, seed: int) -> Any:
+    device = next(method.parameters()).device
+
+    def forward(clips: Clips, step: int) -> dict[str, torch.Tensor]:
+        return method(method.views(clips.to(device), seed))
+
+    return forward
