@@ -233,5 +233,4 @@ def _reused(out: Path, key: str) -> PrepareReport:
         )
     failures = out / "failures.csv"
     failed = sum(1 for _ in failures.open()) - 1 if failures.is_file() else 0
-    frames = int(store.frame_counts.sum())
-    return PrepareReport(out, len(store), frames, 0, failed, failures if failed else None, reused=True)
+    return PrepareReport(out, len(store), store.frames_held, 0, failed, failures if failed else None, reused=True)

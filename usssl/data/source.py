@@ -104,12 +104,12 @@ def _from_folders(folders: Sequence[Path], size: tuple[int, int], workers: int |
     report = index_folders(folders, catalog, workers=workers)
     where = ", ".join(map(str, folders))
     if report.cines == 0:
-        reasons = f"; {report.failed} files failed, see {report.failures}" if report.failed else ""
+        reasons = f"; {_files(report.failed)} failed, see {report.failures}" if report.failed else ""
         raise UsageError(
             f"there is no readable cine in {where}{reasons}: name a folder of video, DICOM or image sequences"
         )
     if report.failed:
-        say(f"{report.failed} files of {where} cannot be read; the reasons are in {report.failures}")
+        say(f"{_files(report.failed)} of {where} cannot be read; the reasons are in {report.failures}")
     return _from_table(read_catalog(catalog), size, workers)
 
 
@@ -119,3 +119,7 @@ def _from_table(table: pa.Table, size: tuple[int, int], workers: int | None) -> 
     if report.failed and not report.reused:
         say(f"{report.failed} cines cannot be decoded; the reasons are in {report.failures}")
     return open_store(out)
+
+
+def _files(count: int) -> str:
+    return "1 file" if count == 1 else f"{count} files"

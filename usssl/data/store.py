@@ -77,6 +77,11 @@ class Store:
         """Frames of each cine, int32 `(len(store),)`."""
         return self.table["frames"].to_numpy()
 
+    @property
+    def frames_held(self) -> int:
+        """Frames in the shards; cines of equal content share theirs."""
+        return sum(shard["bytes"] for shard in self._about["shards"]) // (self.size[0] * self.size[1])
+
     @cached_property
     def _places(self) -> tuple[np.ndarray, np.ndarray]:
         return self.table["shard"].to_numpy(), self.table["offset"].to_numpy()
