@@ -1,7 +1,6 @@
 """A tiny bundle whose every output can be worked out by hand, for the tests of bundles and of the napari plugin.
 
-`from bundles import make_tiny_bundle` finds it, for pytest puts `tests/` on the path. It is built with `onnx` alone, no
-torch. Its law, for frames uint8 (batch, time, height, width):
+It is built with `onnx` alone, no torch. Its law, for frames uint8 (batch, time, height, width):
 
 - window: the box of rows and columns that are brighter than 16 in any frame of the call, one for each batch element
   (the whole frame where all is dark); or `fixed_window`, if that is given and not empty.

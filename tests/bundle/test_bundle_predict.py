@@ -7,8 +7,8 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from bundles import make_tiny_bundle, metadata_of, softmax, tiny_image, tiny_window, write_metadata
 
+from tests.bundles import make_tiny_bundle, metadata_of, softmax, tiny_image, tiny_window, write_metadata
 from usssl.bundle import Bundle, Prediction, PredictionStoppedError, open_bundle, stream
 from usssl.bundle.stream import pieces, spread
 from usssl.errors import BundleError, CineError, UsageError
@@ -159,7 +159,7 @@ def test_each_frame_is_decoded_once(bundle: Bundle, monkeypatch: pytest.MonkeyPa
     cine = LongCine(50)
     p = bundle.predict(cine, outputs=["plane_probs"], batch_frames=16)
     assert cine.reads[-4:] == [(0, 16), (16, 32), (32, 48), (48, 50)]
-    assert len(cine.reads) == 4 + 16  # the frames that show the window
+    assert len(cine.reads) == 4 + 32  # the frames that show the window
     np.testing.assert_array_equal(p.times, cine.times)
 
 

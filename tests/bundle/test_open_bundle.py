@@ -8,8 +8,8 @@ from pathlib import Path
 import numpy as np
 import onnx
 import pytest
-from bundles import make_tiny_bundle, metadata_of, write_metadata
 
+from tests.bundles import make_tiny_bundle, metadata_of, write_metadata
 from usssl.bundle import open_bundle, session
 from usssl.bundle.onnx_file import external_data
 from usssl.errors import BundleError

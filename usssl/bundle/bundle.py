@@ -17,8 +17,8 @@ from usssl.errors import BundleError, UsageError
 from usssl.progress import say
 
 FRAMES_PER_CALL = 32
-# The frames that show a model the extent of the image; a cine's image does not move on its screen.
-WINDOW_FRAMES = 16
+# As many as the prepared store of training looks at (`usssl.data.window`), so that both find the same window.
+WINDOW_FRAMES = 32
 _PER_FRAME = ("plane_probs", "saliency", "embedding")
 
 
@@ -146,7 +146,9 @@ class Bundle:
         A call of the model sees a few frames, and would crop each few to its own window.
         """
         chosen = spread(total, WINDOW_FRAMES)
-        frames = np.concatenate([decode(cine, i, i + 1, self.session.colour) for i in chosen])
+        frames = np.empty((len(chosen), *cine.shape[1:3], *((3,) if self.session.colour else ())), np.uint8)
+        for place, frame in enumerate(chosen):
+            frames[place] = decode(cine, frame, frame + 1, self.session.colour)[0]
         return self.session.run([WINDOW], {FRAMES: frames[None]})[WINDOW]
 
     def _check_shapes(self, values: dict[str, Any], shape: tuple[int, ...]) -> None:

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import os
+import threading
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -58,6 +60,7 @@ class Session:
     Attributes:
         outputs: names of the outputs that the graph has.
         colour: whether the graph wants RGB frames (batch, time, height, width, 3).
+        threads: cores that one call may use, on the CPU.
         takes_window: whether the graph has the optional input `fixed_window`.
         provider: the ONNX Runtime provider that runs it.
         remark: what a user should know about the choice of provider, or "".
@@ -71,7 +74,8 @@ class Session:
         wanted, self.remark = providers.choose(device)
         options = ort.SessionOptions()
         options.log_severity_level = 3
-        options.intra_op_num_threads = threads if threads is not None else available_cores()
+        self.threads = threads if threads is not None else available_cores()
+        options.intra_op_num_threads = self.threads
         options.inter_op_num_threads = 1
         # The threads are shared with decoders; spinning would take their cores while the model waits for frames.
         options.add_session_config_entry("session.intra_op.allow_spinning", "0")
@@ -83,6 +87,8 @@ class Session:
                 "update onnxruntime or export it again"
             ) from None
         self.provider: str = self._session.get_providers()[0]
+        # Calls side by side on one GPU gain nothing and each claims its own memory.
+        self._turn = contextlib.nullcontext() if self.provider == providers.CPU else threading.Lock()
         self.outputs: tuple[str, ...] = tuple(node.name for node in self._session.get_outputs())
         self.takes_window = FIXED_WINDOW in {node.name for node in self._session.get_overridable_initializers()}
         self.colour = self._check_input()
@@ -100,7 +106,8 @@ class Session:
         options.only_execute_path_to_fetches = True
         options.log_severity_level = 4
         try:
-            values = self._session.run(list(names), dict(feeds), options)
+            with self._turn:
+                values = self._session.run(list(names), dict(feeds), options)
         except Exception as error:
             shape = feeds[FRAMES].shape
             raise BundleError(f"the bundle's model fails on frames of shape {shape}: {_first_line(error)}") from None

@@ -86,6 +86,8 @@ def _interface(facts: UssslFacts) -> str:
     lines = [
         "- Input `frames`: raw grey frames, uint8 (batch, time, height, width), of any size. "
         f"The graph finds the ultrasound image, crops it, and resizes it to {height} × {width} (height × width).",
+        "- Input `fixed_window`, optional: float32 (1, 4), a window (x0, y0, x1, y1) in pixels to use in place of "
+        "the one that the graph finds, so that all parts of a long cine are seen alike.",
     ]
     if facts.clip.frames > 1:
         lines.append(f"- It sees clips of {facts.clip.frames} frames, {facts.clip.stride} frames of the cine apart.")

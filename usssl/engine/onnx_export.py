@@ -15,6 +15,7 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 import onnx
+import onnxruntime
 import torch
 from torch import Tensor, nn
 
@@ -237,9 +238,7 @@ def _metadata(card: CardFacts, facts: UssslFacts, outputs: Sequence[str]) -> Bun
         monai_version=_version_of("monai"),
         pytorch_version=_version_of("torch"),
         numpy_version=_version_of("numpy"),
-        required_packages_version={
-            name: _version_of(name) for name in ("usssl", "onnxruntime-gpu", "onnxruntime") if _version_of(name)
-        },
+        required_packages_version={"usssl": _version_of("usssl"), "onnxruntime": onnxruntime.__version__},
         name=card.name,
         task=card.task,
         description=card.description,
