@@ -46,7 +46,7 @@ class Fetus:
         vertical = axes.T @ np.array([0.0, 0.0, 1.0])
         head_place = _head_place(generator, trunk, head, vertical)
         legs = tuple(_leg(generator, trunk, weeks, side, vertical) for side in (1, -1))
-        arms = tuple(_arm(generator, trunk, weeks, side) for side in (1, -1))
+        arms = tuple(_arm(generator, trunk, weeks, side, vertical) for side in (1, -1))
         return cls(weeks, Frame(axes, np.zeros(3)), trunk, head, head_place, (legs[0], legs[1]), (arms[0], arms[1]))
 
     def solids(self) -> list[Solid]:
@@ -110,7 +110,7 @@ def _lie(generator: np.random.Generator) -> Vector:
         head = np.array([np.cos(azimuth) * np.cos(slope), np.sin(azimuth) * np.cos(slope), np.sin(slope)])
         side = unit(np.cross([0.0, 0.0, 1.0], head))
         axes = np.stack([side, np.cross(head, side), head], axis=1) @ rotation((0, 0, generator.uniform(-180, 180)))
-        if axes[2, 1] < 0.6:
+        if axes[2, 1] < 0.4:
             return np.asarray(axes)
 
 
@@ -118,7 +118,7 @@ def _head_place(generator: np.random.Generator, trunk: Trunk, head: Head, vertic
     """The head, flexed on the chest and turned so that one of its sides looks about towards the probe."""
     crown = unit(np.array([generator.normal(0, 0.12), generator.uniform(-0.1, 0.45), 1.0]))
     side = unit(vertical - (vertical @ crown) * crown) * generator.choice([-1.0, 1.0])
-    axes = np.stack([side, np.cross(crown, side), crown], axis=1) @ rotation((0, 0, generator.uniform(-38, 38)))
+    axes = np.stack([side, np.cross(crown, side), crown], axis=1) @ rotation((0, 0, generator.uniform(-28, 28)))
     return Frame(axes, trunk.spot(0, 0.02, 2.02) + crown * (head.radii[2] * 0.95))
 
 
@@ -133,10 +133,25 @@ def _leg(generator: np.random.Generator, trunk: Trunk, weeks: float, side: int, 
     return Limb(hip, knee, knee + 0.92 * length * shank, bone, 0.36 * trunk.radius)
 
 
-def _arm(generator: np.random.Generator, trunk: Trunk, weeks: float, side: int) -> Limb:
+def _arm(generator: np.random.Generator, trunk: Trunk, weeks: float, side: int, vertical: Vector) -> Limb:
+    """An arm that shades the heart as little as chance allows, as a sonographer would wait for."""
+    tries = [_random_arm(generator, trunk, weeks, side) for _ in range(8)]
+    return max(tries, key=lambda arm: _clearance(arm, trunk.heart_place.origin, vertical))
+
+
+def _clearance(arm: Limb, heart: Vector, vertical: Vector) -> float:
+    """How far to the side of the beam to the heart an arm's bones pass, where they are above it."""
+    share = np.linspace(0, 1, 9)[:, None]
+    points = np.concatenate([arm.root + share * (arm.joint - arm.root), arm.joint + share * (arm.end - arm.joint)]) - heart
+    height = points @ vertical
+    aside = np.linalg.norm(points - height[:, None] * vertical, axis=1)
+    return float(np.where(height < 0, aside, np.inf).min())
+
+
+def _random_arm(generator: np.random.Generator, trunk: Trunk, weeks: float, side: int) -> Limb:
     length = (26.0 + 2.2 * (weeks - 18)) * generator.normal(1, 0.04)
     shoulder = trunk.spot(side * 0.98, -0.05, 1.55)
-    upper = unit(np.array([side * 0.45, 0.45, -0.75]) + generator.normal(0, 0.25, 3))
+    upper = unit(np.array([side * 0.5, 0.4, -0.5]) + generator.normal(0, 0.4, 3))
     elbow = shoulder + length * upper
     lower = unit(np.array([-side * 0.6, 0.75, 0.5]) + generator.normal(0, 0.3, 3))
     bone = 1.35 + 0.07 * (weeks - 18)

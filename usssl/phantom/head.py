@@ -87,19 +87,19 @@ class Head:
             tissues.BRAIN.broad_db,
             tissues.BRAIN.loss_db_mm,
         )
-        skull = Interface(self.skull_db, 0.9, 0.12)
-        scalp = 2.2
+        skull = Interface(self.skull_db, 0.6, 0.04)
+        scalp = 1.9
         return [
             Solid(
                 "scalp",
                 Ellipsoid((a + scalp, b + scalp, c + scalp)),
-                tissues.SKIN,
+                tissues.MUSCLE,
                 at(0, 0, 0),
-                Interface(8, 0.5),
+                Interface(6, 0.5, 0.05),
                 skin=True,
             ),
             Solid("brain", Ellipsoid((a, b, c)), brain, at(0, 0, 0)),
-            Solid("skull", Shell((a, b, c), 1.7), tissues.SKULL, at(0, 0, 0), skull, soft_mm=0.6),
+            Solid("skull", Shell((a, b, c), 1.3), tissues.SKULL, at(0, 0, 0), skull, soft_mm=0.6),
             Solid(
                 "cortical rim",
                 Shell((a - 2.6, b - 2.6, c - 2.6), 1.6),
@@ -113,22 +113,25 @@ class Head:
     def _cerebrum(self) -> list[Solid]:
         a, b, c = self.radii
         line = tissues.Tissue(-2.0, 2.0, 2.0, 0.1)
-        bright = Interface(10, 0.45, 0.05)
+        faint = tissues.Tissue(-7.0, 2.0, 2.0)
+        bright = Interface(9, 0.4, 0.05)
         thalamus = Ellipsoid((0.20 * a, 0.21 * b, 0.22 * c))
-        insula = Ellipsoid((0.05 * a, 0.20 * b, 0.26 * c))
+        insula = Ellipsoid((0.03 * a, 0.17 * b, 0.24 * c))
         solids = [
-            Solid("falx", Plate(0.9, (2, 0.96 * b, 0.94 * c)), line, at(0, 0, 0.05 * c), bright, warp_mm=0.25),
+            Solid("midline", Plate(0.6, (2, 0.94 * b, 0.92 * c)), faint, at(0, 0, 0.05 * c), soft_mm=1.0, warp_mm=0.3),
+            Solid("falx", Plate(0.8, (2, 0.19 * b, 0.8 * c)), line, at(0, 0.76 * b, 0.1 * c), bright, warp_mm=0.25),
+            Solid("falx", Plate(0.8, (2, 0.36 * b, 0.7 * c)), line, at(0, -0.58 * b, 0.25 * c), bright, warp_mm=0.25),
         ]
         for side in (1, -1):
             solids.append(
                 Solid(
                     "insula",
                     insula,
-                    tissues.PLEXUS,
+                    line,
                     Frame(rotation((0, 0, side * 8.0)), self.spot(side * 0.66, 0.12, 0.0, 4)),
-                    Interface(8, 0.5, 0.1),
+                    Interface(9, 0.4, 0.05),
                     soft_mm=1.6,
-                    warp_mm=0.8,
+                    warp_mm=0.6,
                 )
             )
             for reach, depth in ((0.45, 0.50), (0.62, -0.15), (0.2, 0.72)):
@@ -150,7 +153,7 @@ class Head:
                     warp_mm=0.5,
                 )
             )
-        walls = Interface(15, 0.45, 0.05)
+        walls = Interface(16, 0.4, 0.03)
         length, height = 0.135 * b, 0.17 * c
         solids += [
             Solid(
@@ -164,7 +167,7 @@ class Head:
             ),
             Solid(
                 "cavum",
-                Ellipsoid((self.cavum, length, height)),
+                Plate(2 * self.cavum, (4 * self.cavum, length, height)),
                 tissues.FLUID,
                 Frame(np.eye(3), self.spot(0, 0.40, 0.04, 0)),
                 walls,
@@ -176,14 +179,14 @@ class Head:
     def _ventricles(self) -> list[Solid]:
         a, b, c = self.radii
         width = self.ventricle
-        wall = Interface(11, 0.45, 0.06)
+        wall = Interface(9, 0.4, 0.05)
         solids = []
         for side in (1, -1):
             horn, _ = along(self.spot(side * 0.20, 0.52, 0.12), self.spot(side * 0.16, 0.26, 0.14))
             solids.append(
                 Solid(
                     "frontal horn",
-                    Ellipsoid((0.7 * width, 0.9 * width, 0.2 * b)),
+                    Ellipsoid((0.45 * width, 0.8 * width, 0.17 * b)),
                     tissues.FLUID,
                     horn,
                     wall,

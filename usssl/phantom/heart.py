@@ -92,10 +92,10 @@ class Heart:
         lining = Interface(3, 0.45, 0.2)
         beat, fill = (self.stroke, 0.0), (0.8 * self.stroke, _SYSTOLE)
         rooms = [
-            ("left ventricle", self._ellipsoid(6.4, 2.7 * left, 3.6), self._at(4.4, 3.5, 0, -12), beat),
-            ("right ventricle", self._ellipsoid(5.6, 3.0 * right, 3.6), self._at(3.6, -3.8, 0, 14), beat),
-            ("left atrium", self._ellipsoid(3.5, 3.2 * left_atrium, 3.7), self._at(-6.4, 3.4, 0), fill),
-            ("right atrium", self._ellipsoid(3.7, 3.5 * right_atrium, 3.9), self._at(-6.2, -3.8, 0), fill),
+            ("left ventricle", self._ellipsoid(7.0, 3.2 * left, 4.2), self._at(4.4, 3.5, 0, -12), beat),
+            ("right ventricle", self._ellipsoid(6.2, 3.3 * right, 4.2), self._at(3.6, -3.8, 0, 14), beat),
+            ("left atrium", self._ellipsoid(3.9, 3.6 * left_atrium, 4.2), self._at(-6.4, 3.4, 0), fill),
+            ("right atrium", self._ellipsoid(4.1, 3.8 * right_atrium, 4.4), self._at(-6.2, -3.8, 0), fill),
         ]
         return [
             Solid(name, shape, tissues.BLOOD, place, lining, swell=swell, swell_phase=phase)
@@ -111,7 +111,7 @@ class Heart:
         solids = [
             Solid(
                 "septum",
-                Plate(1.5 * size, (2 * size, 6.5 * size, 5 * size)),
+                Plate(1.3 * size, (2 * size, 6.5 * size, 5 * size)),
                 muscle,
                 Frame(across, np.array([5.0, -0.1, 0]) * size),
                 bright,

@@ -52,7 +52,9 @@ def _smooth_noise(generator: np.random.Generator, sigma: float) -> Field:
     return smooth
 
 
-def places(pose: Pose, medium: Frame, lateral: Field, axial: Field, elevation_mm: float = 0.0) -> NDArray[np.int64]:
+def places(
+    pose: Pose, medium: Frame, lateral: Field, axial: Field, squeeze: tuple[float, float, float] = (1.0, 1.0, 1.0)
+) -> NDArray[np.int64]:
     """Which items of the block lie at the points of an image plane.
 
     Args:
@@ -60,13 +62,14 @@ def places(pose: Pose, medium: Frame, lateral: Field, axial: Field, elevation_mm
         medium: where the block lies in outer space; it moves with the tissue.
         lateral: millimetres to the right in the image, any shape.
         axial: millimetres into the body, same shape.
-        elevation_mm: how far out of the plane.
+        squeeze: how much denser the block is along each axis of the medium, which makes its texture flatter there.
     """
+    density = np.array(squeeze) / VOXEL_MM
     seen = pose.seen_from(medium)
-    start = (seen.origin + elevation_mm * seen.elevation) / VOXEL_MM
+    start = seen.origin * density
     # Far from the origin of the block, so that truncation is rounding down.
     start = np.mod(start, SIDE) + 8 * SIDE
-    across, into = seen.lateral / VOXEL_MM, seen.axial / VOXEL_MM
+    across, into = seen.lateral * density, seen.axial * density
     index: NDArray[np.int32] | None = None
     for axis in range(3):
         coordinate = lateral * np.float32(across[axis])

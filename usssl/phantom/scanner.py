@@ -20,6 +20,9 @@ from usssl.phantom.slicing import Slice
 from usssl.phantom.solids import Field
 
 _SCATTERER_BLUR_MM = 0.5
+_DEEPEST_SHADOW_DB = 24.0
+_NEAR_FIELD_MM = 16.0
+_RING_DOWN_MM = 9.0
 
 
 @dataclass(frozen=True)
@@ -36,7 +39,8 @@ class Settings:
         noise_db: electronic noise at the face and at full depth, relative to liver.
         contact_db: loss at the left and right end of the probe, where the skin curves away.
         clutter: side lobes, as an amplitude.
-        reverberation: strength of the second echo from the near field, and its delay in millimetres.
+        reverberation: strength of the repeated echo of the near field, and its delay in millimetres.
+        ring_down: strength of the haze behind strong echoes.
         smoothing: share of speckle reduction, 0 to 1.
         persistence: share of the last frame that stays, 0 to 1.
         gamma: exponent of the grey map.
@@ -51,7 +55,8 @@ class Settings:
     noise_db: tuple[float, float] = (-46.0, -32.0)
     contact_db: tuple[float, float] = (0.0, 0.0)
     clutter: float = 0.02
-    reverberation: tuple[float, float] = (0.05, 6.0)
+    reverberation: tuple[float, float] = (0.08, 6.0)
+    ring_down: float = 0.15
     smoothing: float = 0.2
     persistence: float = 0.3
     gamma: float = 1.0
@@ -115,6 +120,13 @@ class Scanner:
         loss *= np.float32(sector.sample_mm)
         # A beam is formed by many elements: a shadow's edge is as soft as the aperture is wide.
         loss = cv2.blur(loss, (1, 5), borderType=cv2.BORDER_REPLICATE)
+        # Some of the beam passes beside any obstacle: no shadow is quite black.
+        depth_of_shadow = np.float32(_DEEPEST_SHADOW_DB)
+        dark = np.maximum(loss, 0) * (-1 / depth_of_shadow)
+        np.exp(dark, out=dark)
+        dark -= 1
+        dark *= -depth_of_shadow
+        loss = np.minimum(loss, dark, out=loss)
         weight = np.maximum(slice_.level_db - loss, np.float32(-60.0))
         weight *= np.float32(np.log(10) / 20)
         np.exp(weight, out=weight)
@@ -125,14 +137,29 @@ class Scanner:
         # Surfaces are partly smooth (one phase) and partly rough (the phase of the scatterers).
         signal += scatterers * (loss * np.float32(0.35))[..., None]
         signal[..., 0] += loss
+        signal += scatterers * self._ring_down(loss)[..., None]
         signal = cv2.sepFilter2D(signal, cv2.CV_32F, self._pulse, _ONE, borderType=cv2.BORDER_REPLICATE)
         signal = self._widen(signal)
-        strength, delay_mm = settings.reverberation
-        delay = round(delay_mm / sector.sample_mm)
-        if strength and 0 < delay < sector.samples:
-            signal[:, delay:] += np.float32(strength) * signal[:, :-delay]
+        delay = round(settings.reverberation[1] / sector.sample_mm)
+        if settings.reverberation[0] and 0 < 2 * delay < sector.samples:
+            ghosts = signal[:, :-delay] * self._near_field[:, :-delay]
+            signal[:, delay:] += ghosts
+            signal[:, 2 * delay :] += np.float32(0.5) * ghosts[:, :-delay]
         signal += self._noise(noise_at)
         return signal
+
+    def _ring_down(self, echo: Field) -> Field:
+        """Haze behind strong echoes, from sound that goes to and fro between them and what lies above."""
+        length = max(1, round(_RING_DOWN_MM / self.sector.sample_mm))
+        haze = cv2.boxFilter(echo, -1, (length, 1), anchor=(length - 1, 0), borderType=cv2.BORDER_REPLICATE)
+        haze *= np.float32(self.settings.ring_down)
+        return np.asarray(haze, np.float32)
+
+    @cached_property
+    def _near_field(self) -> Field:
+        """How much of each depth's echo comes back once more: only what is close to the probe's face."""
+        weight = self.settings.reverberation[0] * np.exp(-0.5 * (self.sector.depths / _NEAR_FIELD_MM) ** 2)
+        return np.asarray(weight, np.float32)[None, :, None]
 
     def _widen(self, signal: NDArray[np.float32]) -> NDArray[np.float32]:
         kernels, weights = self._beams
@@ -172,7 +199,7 @@ class Scanner:
         across = np.linspace(0, 1, sector.lines)
         left, right = settings.contact_db
         contact = left * np.clip(1 - across / 0.35, 0, 1) ** 2 + right * np.clip((across - 0.65) / 0.35, 0, 1) ** 2
-        middle_of_liver_db = 0.56 * settings.range_db
+        middle_of_liver_db = 0.50 * settings.range_db
         return np.asarray(settings.gain_db + middle_of_liver_db + curve[None] - contact[:, None], np.float32)
 
     @cached_property

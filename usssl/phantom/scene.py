@@ -9,11 +9,14 @@ from numpy.typing import NDArray
 
 from usssl.phantom.fetus import Fetus
 from usssl.phantom.medium import places, scatterers_and_texture
-from usssl.phantom.poses import Frame, Pose
+from usssl.phantom.poses import Frame, Pose, rotation
 from usssl.phantom.sector import Sector
 from usssl.phantom.slicing import Atlas, Slice, distance, paint
-from usssl.phantom.solids import Field
 from usssl.phantom.womb import Womb
+
+
+_MATERNAL_LAYERS = (0.9, 1.1, 2.3)
+"""The mother's muscle and fat lie in sheets along her skin."""
 
 
 @dataclass(frozen=True)
@@ -50,6 +53,14 @@ class Scene:
         """Where the fetus lies while it does not move."""
         return Frame(self.fetus.lie.axes, np.array([0.0, 0.0, self.womb.fetus_depth_mm]))
 
+    def deepest_plane_mm(self) -> float:
+        """Depth that shows every standard plane whole."""
+        half_size = {"femur": 12.0, "abdomen": self.fetus.trunk.radius + 5, "four_chamber": self.fetus.trunk.radius}
+        head = self.fetus.head.radii[0] + 6
+        return max(
+            float(self.rest.outer(plane.centre)[2]) + half_size.get(plane.name, head) for plane in self.fetus.planes()
+        )
+
     def cut(self, pose: Pose, instant: Instant, sector: Sector) -> tuple[Slice, NDArray[np.float32]]:
         """What the beam meets in an image plane.
 
@@ -66,7 +77,7 @@ class Scene:
             (solid, window, distance(solid, window, seen, sector, instant.heart))
             for solid, window in self._child.windows(seen, sector)
         ]
-        index = places(pose, self.medium, *sector.beams)
+        index = places(pose, self.medium, *sector.beams, squeeze=_MATERNAL_LAYERS)
         inside = np.zeros(index.shape, bool)
         for solid, window, gap in child:
             if solid.skin:
@@ -88,9 +99,5 @@ def sample_scene(generator: np.random.Generator) -> Scene:
     """A random fetus in a random mother."""
     fetus = Fetus.sample(generator)
     womb = Womb.about(fetus, generator)
-    axes, _ = np.linalg.qr(generator.normal(size=(3, 3)))
-    axes = axes * np.sign(np.linalg.det(axes))
-    return Scene(fetus, womb, Frame(np.asarray(axes), generator.uniform(0, 70, 3)))
-
-
-__all__ = ["Field", "Instant", "Scene", "sample_scene"]
+    axes = rotation((0.0, 0.0, generator.uniform(0, 360))) @ rotation(generator.normal(0, 6, 3))
+    return Scene(fetus, womb, Frame(axes, generator.uniform(0, 70, 3)))

@@ -100,13 +100,13 @@ def sample_patient(generator: np.random.Generator, size: tuple[int, int] = (240,
     """
     scene = sample_scene(generator)
     layout = LAYOUTS[int(generator.integers(len(LAYOUTS)))]
-    middle, r = scene.womb.fetus_depth_mm, scene.fetus.trunk.radius
+    middle = scene.womb.fetus_depth_mm
     sector = Sector(
         radius_mm=generator.uniform(40, 62),
         half_angle=generator.uniform(31, 38),
-        depth_mm=middle + r * generator.uniform(1.15, 1.5) + generator.uniform(4, 20),
-        lines=round(0.45 * size[1]),
-        samples=round(1.25 * size[0]),
+        depth_mm=scene.deepest_plane_mm() + generator.uniform(0, 14),
+        lines=round(0.56 * size[1]),
+        samples=round(1.4 * size[0]),
         size=size,
         area=area_px(layout, size),
         mirrored=bool(generator.random() < 0.5),
@@ -119,16 +119,17 @@ def sample_patient(generator: np.random.Generator, size: tuple[int, int] = (240,
 
 def _settings(generator: np.random.Generator, fetus_depth_mm: float) -> Settings:
     return Settings(
-        pulse_mm=generator.uniform(0.34, 0.5),
-        beam_mm=generator.uniform(0.65, 1.0),
+        pulse_mm=generator.uniform(0.28, 0.45),
+        beam_mm=generator.uniform(0.45, 0.75),
         focus_mm=fetus_depth_mm + generator.uniform(-15, 15),
         gain_db=generator.normal(0, 3.0),
         range_db=generator.uniform(50, 64),
-        gain_curve_db=tuple(generator.normal(0, 1.8, 6)),
+        gain_curve_db=tuple(generator.normal(0, 1.8, 6) + np.linspace(-1, 1, 6) * generator.normal(-1, 2.5)),
         noise_db=(generator.uniform(-54, -46), generator.uniform(-42, -32)),
         contact_db=(generator.exponential(4), generator.exponential(4)),
         clutter=generator.uniform(0.005, 0.03),
-        reverberation=(generator.uniform(0.02, 0.08), generator.uniform(4, 9)),
+        reverberation=(generator.uniform(0.05, 0.25), generator.uniform(4, 9)),
+        ring_down=generator.uniform(0.05, 0.35),
         smoothing=generator.uniform(0.0, 0.7),
         persistence=generator.uniform(0.1, 0.45),
         gamma=generator.uniform(0.9, 1.4),

@@ -151,6 +151,11 @@ def paint(
     square *= np.float32(1 - interface.diffuse)
     square += np.float32(interface.diffuse)
     square *= np.float32(10 ** (interface.level_db / 20))
+    # No surface is even: its echo swells and fades along it.
+    uneven = broad * np.float32(0.4)
+    uneven += np.float32(0.9)
+    np.clip(uneven, 0.1, 2, out=uneven)
+    square *= uneven
     gap *= np.float32(1 / interface.width_mm)
     gap *= gap
     gap += np.float32(1)

@@ -52,12 +52,12 @@ class Trunk:
         head = unit(np.array([0.0, 0.0, 1.0]) - apex[2] * apex)
         return cls(
             radius=radius,
-            heart=Heart.sample(generator, radius / 24),
+            heart=Heart.sample(generator, radius / 20),
             heart_axes=np.stack([apex, np.cross(head, apex), head], axis=1),
             stomach=generator.uniform(0.75, 1.25),
             vein=generator.uniform(0.07, 0.10),
             liver_db=generator.uniform(-2.5, 1.5),
-            lung_db=generator.uniform(-1.5, 3.0),
+            lung_db=generator.uniform(-2.5, 1.0),
             shift=tuple(tuple(row) for row in generator.normal(0, 0.025, (6, 3))),
             flatness=generator.uniform(0.88, 1.02),
             bladder=generator.uniform(0.4, 1.2),
@@ -284,7 +284,7 @@ class Trunk:
             (0.93 * r, 0.88 * r * self.flatness, 2.1 * r), 0.075 * r, 0.10 * r, 0.26 * r, 0.28, 1.5 * r, -0.72 * r
         )
         solids = [
-            Solid("ribs", ribs, tissues.THIN_BONE, self._at(0, 0, 0.2), bone, soft_mm=0.8),
+            Solid("ribs", ribs, tissues.RIB, self._at(0, 0, 0.2), bone, soft_mm=0.8),
             Solid(
                 "cord canal",
                 Beads((0.13 * r, 0.10 * r, 0.2 * r), 0.18 * r, length, bend),

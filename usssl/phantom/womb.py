@@ -59,7 +59,7 @@ class Womb:
         side = np.array([-long_axis[1], long_axis[0], 0.0])
         axes = np.stack([long_axis, side, [0.0, 0.0, 1.0]], axis=1)
         low, high = (points @ axes).min(axis=0), (points @ axes).max(axis=0)
-        slack = np.array([generator.uniform(18, 30), generator.uniform(20, 34), generator.uniform(14, 26)])
+        slack = generator.uniform((6, 4, 4), (24, 26, 18))
         radii = (high - low) / 2 * np.array([1.05, 1.0, 0.85]) + slack
         radii = np.maximum(radii, r * np.array([2.0, 1.5, 1.15]) + slack / 2)
         middle = axes @ ((low + high) / 2)
@@ -141,7 +141,7 @@ class Womb:
         disc = Frame(np.stack([side, np.cross(inward, side), inward], axis=1), seat)
         solids = [
             Solid("uterus", Ellipsoid((a + 8, b + 8, c + 7)), tissues.MYOMETRIUM, place, soft_mm=3.0, warp_mm=1.2),
-            Solid("amniotic fluid", Ellipsoid((a, b, c)), tissues.AMNIOTIC, place, wall, warp_mm=1.5),
+            Solid("amniotic fluid", Ellipsoid((a, b, c)), tissues.AMNIOTIC, place, wall, warp_mm=0.9),
             Solid(
                 "placenta",
                 Ellipsoid((48.0, 44.0, thick)),
