@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import TypeVar
 
 import cv2
 import numpy as np
@@ -14,6 +15,9 @@ from usssl.data import Store
 from usssl.errors import UsageError
 from usssl.methods import Clips
 from usssl.methods.base import ClipSampler
+
+
+B = TypeVar("B")
 
 
 class ClipBatches(Dataset[Clips]):
@@ -75,7 +79,16 @@ class ClipBatches(Dataset[Clips]):
 
     def loader(self, start: int, stop: int, workers: int) -> DataLoader[Clips]:
         """Batches `start` to `stop`, read ahead by `workers` processes (0: none)."""
-        return DataLoader(self, batch_size=None, sampler=range(start, stop), num_workers=workers)
+        return read_ahead(self, start, stop, workers)
+
+
+def read_ahead(batches: Dataset[B], start: int, stop: int, workers: int) -> DataLoader[B]:
+    """Batches `start` to `stop` in order, read ahead by `workers` processes (0: none).
+
+    The loader draws its workers' seeds from a generator of its own, so that a resumed run's random state stays the run's.
+    """
+    own = torch.Generator()
+    return DataLoader(batches, batch_size=None, sampler=range(start, stop), num_workers=workers, generator=own)
 
 
 def frame_motion(store: Store, cine: int, step: int) -> np.ndarray:

@@ -11,11 +11,12 @@ from typing import Any
 import numpy as np
 import torch
 from torch import Tensor, nn
-from torch.utils.data import DataLoader, Dataset
+from torch.utils.data import Dataset
 
 from usssl import progress, tasks
 from usssl.augment.seeds import Seeds
 from usssl.data import Store, resolve_source
+from usssl.engine.batches import read_ahead
 from usssl.engine.devices import resolve
 from usssl.engine.handlers import Checkpoints, MetricsLogger, Progress
 from usssl.engine.pretraining import split_cines, store_size
@@ -90,8 +91,7 @@ def finetune(
         )
     steps_per_epoch = max(1, int(typed.trainer.clips_per_epoch) // typed.trainer.batch_size)
     batches = FrameBatches(task, chosen, typed.trainer.batch_size, typed.seed)
-    steps = range(state.step, steps_per_epoch * typed.trainer.epochs)
-    loader = DataLoader(batches, batch_size=None, sampler=steps, num_workers=int(typed.trainer.workers))
+    loader = read_ahead(batches, state.step, steps_per_epoch * typed.trainer.epochs, int(typed.trainer.workers))
     training = Training(model, _forward(model, task, typed.seed), typed, loader, steps_per_epoch, state)
     MetricsLogger(run, training, tensorboard=typed.tracking.tensorboard).attach(training.trainer)
     Progress(training, f"Fine-tuning {typed.task.name}").attach(training.trainer)

@@ -1,0 +1,93 @@
+"""Pretraining as a user meets it: a run folder, resumable to the same weights, with plain refusals."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+
+import usssl
+from usssl.engine.run import Run
+from usssl.engine.training import Training
+from usssl.errors import RecipeError, UsageError
+
+
+def test_a_run_holds_what_the_contract_says(tmp_path: Path, pretrain_recipe: dict[str, Any]) -> None:
+    run = usssl.pretrain(pretrain_recipe | {"tracking": {"tensorboard": True}}, out=tmp_path / "run")
+    files = {path.name for path in run.path.iterdir()}
+    assert files >= {
+        "recipe.yaml",
+        "metrics.jsonl",
+        "encoder.safetensors",
+        "checkpoints",
+        "log.txt",
+        "tensorboard",
+        "provenance.json",
+    }
+    assert not list(run.path.rglob("*.partial"))
+    lines = [json.loads(line) for line in (run.path / "metrics.jsonl").read_text().splitlines()]
+    training = [line for line in lines if "loss" in line]
+    assert {"step", "epoch", "loss", "order_loss", "transform_loss", "lr", "clips_per_s", "data_wait"} <= set(training[0])
+    assert training[-1]["step"] == 12
+    assert any("val_order_accuracy" in line for line in lines)
+    provenance = run.provenance()
+    assert provenance["packages"]["torch"]
+    assert provenance["data"]["cines"] == 6
+    assert "auto" not in (run.path / "recipe.yaml").read_text()
+
+
+def test_a_killed_run_resumes_to_the_same_weights(
+    tmp_path: Path, pretrain_recipe: dict[str, Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    whole = usssl.pretrain(pretrain_recipe, out=tmp_path / "whole")
+    step = Training._step
+
+    def dies(self: Training, engine: Any, batch: Any) -> Any:
+        if self.state.step == 7:
+            raise KeyboardInterrupt
+        return step(self, engine, batch)
+
+    often = pretrain_recipe | {"trainer": pretrain_recipe["trainer"] | {"checkpoint_minutes": 1e-6}}
+    monkeypatch.setattr(Training, "_step", dies)
+    with pytest.raises(KeyboardInterrupt):
+        usssl.pretrain(often, out=tmp_path / "killed")
+    monkeypatch.setattr(Training, "_step", step)
+    assert not Run.open(tmp_path / "killed").finished
+    resumed = usssl.pretrain(often, out=tmp_path / "killed", resume=True)
+    expected, found = whole.load_weights("method"), resumed.load_weights("method")
+    assert expected.keys() == found.keys()
+    assert all(torch.equal(expected[name], found[name]) for name in expected)
+    steps = [line["step"] for line in resumed.metrics() if "loss" in line]
+    assert steps == sorted(set(steps))
+
+
+def test_a_finished_or_foreign_folder_is_not_overwritten(tmp_path: Path, pretrain_recipe: dict[str, Any]) -> None:
+    run = usssl.pretrain(pretrain_recipe, {"trainer.epochs": 1}, out=tmp_path / "run")
+    before = (run.path / "encoder.safetensors").read_bytes()
+    with pytest.raises(UsageError, match="already holds a run; add --resume"):
+        usssl.pretrain(pretrain_recipe, {"trainer.epochs": 1}, out=run.path)
+    with pytest.raises(UsageError, match="a run of another recipe"):
+        usssl.pretrain(pretrain_recipe, {"optimizer.lr": 0.5}, out=run.path, resume=True)
+    (tmp_path / "full").mkdir()
+    (tmp_path / "full" / "precious.txt").write_text("mine")
+    with pytest.raises(UsageError, match="is not empty and not a run"):
+        usssl.pretrain(pretrain_recipe, out=tmp_path / "full")
+    assert (run.path / "encoder.safetensors").read_bytes() == before
+
+
+def test_a_fine_tuning_recipe_is_sent_to_its_command(planes_recipe: dict[str, Any], tmp_path: Path) -> None:
+    with pytest.raises(RecipeError, match="use `usssl finetune`"):
+        usssl.pretrain(planes_recipe, out=tmp_path / "run")
+
+
+def test_cines_too_short_for_a_clip_are_said(tmp_path: Path, pretrain_recipe: dict[str, Any]) -> None:
+    with pytest.raises(UsageError, match="lower data.clip.step"):
+        usssl.pretrain(pretrain_recipe, {"data.clip.step": 30}, out=tmp_path / "run")
+
+
+def test_training_that_diverges_stops_with_a_sentence(tmp_path: Path, pretrain_recipe: dict[str, Any]) -> None:
+    with pytest.raises(usssl.errors.UssslError, match=r"the loss is .* at step \d+; lower optimizer.lr"):
+        usssl.pretrain(pretrain_recipe, {"optimizer.lr": 1e30, "schedule.warmup_epochs": 0}, out=tmp_path / "run")

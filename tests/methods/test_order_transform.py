@@ -1,0 +1,127 @@
+"""order_transform as a whole: what its views show, what its losses reach, and what cannot give the answer away."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import torch
+
+from usssl import methods
+from usssl.arguments import ClipArguments
+from usssl.augment.geometry import compose, transform
+from usssl.augment.seeds import Seeds
+from usssl.methods import Clips
+from usssl.methods.order_transform import MovingClips, OrderTransform, _edge, _inside
+from usssl.models import encoders
+
+SIZE = (56, 72)
+
+
+def fan(height: int = 84, width: int = 108) -> torch.Tensor:
+    """A curved-array sector: between two radii, within 40 degrees of the middle."""
+    y, x = np.mgrid[:height, :width] + 0.5
+    dx, dy = x - width / 2, y + 20
+    radius, angle = np.hypot(dx, dy), np.degrees(np.arctan2(dx, dy))
+    return torch.from_numpy((radius > 24) & (radius < height + 18) & (np.abs(angle) < 38))
+
+
+def clips(batch: int = 8, *, frozen: bool = False) -> Clips:
+    generator = torch.Generator().manual_seed(1)
+    sector = fan().expand(batch, -1, -1).contiguous()
+    frames = torch.randint(20, 255, (batch, 4, *sector.shape[1:]), generator=generator, dtype=torch.uint8)
+    if frozen:
+        frames = frames[:, :1].expand_as(frames)
+    return Clips(frames * sector[:, None], sector, torch.arange(batch))
+
+
+def build(**arguments: object) -> OrderTransform:
+    torch.manual_seed(0)
+    encoder = encoders.build("sononet16", width=0.25)
+    method = methods.build("order_transform", encoder=encoder, clip=ClipArguments(size=SIZE), **arguments)
+    assert isinstance(method, OrderTransform)
+    return method
+
+
+def test_shapes_of_views_and_losses() -> None:
+    method = build()
+    views = method.views(clips(), seed=0)
+    assert views["shuffled"].shape == views["transformed"].shape == (8, 4, 1, *SIZE)
+    assert views["target"].shape == (8, 6)
+    losses = method(views)
+    assert set(losses) == {"loss", "order_loss", "transform_loss", "order_accuracy"}
+    assert losses["loss"].item() == pytest.approx(losses["order_loss"].item() + losses["transform_loss"].item())
+
+
+def test_the_same_seed_gives_the_same_views_whatever_the_batch() -> None:
+    method, whole = build(), clips()
+    half = Clips(whole.frames[4:], whole.sector[4:], whole.samples[4:])
+    one, other = method.views(whole, seed=3), method.views(half, seed=3)
+    for name in one:
+        torch.testing.assert_close(one[name][4:], other[name])
+    assert not torch.equal(one["order"], method.views(whole, seed=4)["order"])
+
+
+def test_no_view_shows_anything_from_outside_the_sector() -> None:
+    method, batch = build(), clips(64)
+    placing, params = method._placing(batch, Seeds.for_samples(0, 0, batch.samples))
+    edge = _edge(batch.sector, SIZE)
+    for matrices in (placing, compose(placing, method._back(params))):
+        assert _inside(batch.sector, transform(matrices, edge)[:, None]).all()
+    assert params.angle_deg.std() > 8, "transformations are drawn, not all shrunk away"
+    assert (params.angle_deg == 0).float().mean() < 0.1
+
+
+def test_views_differ_by_the_transformation_alone_within_one_aperture() -> None:
+    method = build(rotation=0, translation=0, scale=(1, 1), shear=0, brightness=0, gamma=0)
+    views = method.views(clips(), seed=0)
+    unshuffled = torch.sort(views["shuffled"].flatten(2).sum(-1)).values
+    torch.testing.assert_close(unshuffled, torch.sort(views["transformed"].flatten(2).sum(-1)).values)
+    assert views["target"][:, :4].tolist() == [[1, 0, 0, 0]] * 8
+    dark = views["shuffled"].amin(dim=(1, 2)) == views["shuffled"].min()
+    assert (dark[0] == dark).all(), "the aperture is the sector's, whatever the crop"
+
+
+def test_a_frozen_clip_has_no_order_to_find() -> None:
+    method = build(dropout=0).eval()
+    with torch.no_grad():
+        views = method.views(clips(32, frozen=True), seed=0)
+        features = method.encoder(views["shuffled"])
+        logits = method.order_logits(features)
+    assert features.std(dim=1).max() < 1e-5
+    reordered = method.order_logits(features.flip(1))
+    torch.testing.assert_close(logits, reordered, atol=1e-4, rtol=1e-4)
+
+
+def test_losses_reach_their_own_heads_alone() -> None:
+    for loss, reached, untouched in (
+        ("order_loss", "order_head", "transform_head"),
+        ("transform_loss", "transform_head", "order_head"),
+    ):
+        method = build()
+        method(method.views(clips(), seed=0))[loss].backward()
+        assert all(p.grad is not None and p.grad.abs().sum() > 0 for p in getattr(method, reached).parameters())
+        assert all(p.grad is None for p in getattr(method, untouched).parameters())
+        assert any(p.grad is not None and p.grad.abs().sum() > 0 for p in method.encoder.parameters())
+
+
+def test_without_weight_the_transform_head_learns_nothing() -> None:
+    method = build(transform_weight=0)
+    method(method.views(clips(), seed=0))["loss"].backward()
+    assert all(p.grad is None or p.grad.abs().sum() == 0 for p in method.transform_head.parameters())
+
+
+def test_an_untrained_method_is_near_chance() -> None:
+    method = build().eval()
+    with torch.no_grad():
+        losses = method(method.views(clips(32), seed=0))
+    assert losses["order_loss"].item() == pytest.approx(np.log(12), abs=0.3)
+
+
+def test_clips_start_where_every_step_moves_and_slow_ones_do_not_drown_fast_ones() -> None:
+    motion = np.array([0.1] * 10 + [2.0] * 30 + [0.1] * 2 + [20.0] * 6)
+    weights = MovingClips(frames=2, step=1, min_motion=1.0).start_weights(motion, frames=49)
+    assert len(weights) == 48
+    assert (weights[motion < 1] == 0).all()
+    slow, fast = weights[motion == 2].sum(), weights[motion == 20].sum()
+    assert slow == pytest.approx(fast)
+    assert MovingClips(4, 8, 1.0).start_weights(motion[:10], frames=20).size == 0
