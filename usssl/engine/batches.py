@@ -16,7 +16,6 @@ from usssl.errors import UsageError
 from usssl.methods import Clips
 from usssl.methods.base import ClipSampler
 
-
 B = TypeVar("B")
 
 
@@ -60,7 +59,7 @@ class ClipBatches(Dataset[Clips]):
 
     def __getitem__(self, step: int) -> Clips:
         rng = np.random.default_rng((self.seed, step))
-        cines = self._cines(rng)
+        cines = self._draw_cines(rng)
         frames = np.stack([self.store.read(cine, self._indices(cine, rng)) for cine in cines])
         return Clips(
             frames=torch.from_numpy(frames),
@@ -68,7 +67,11 @@ class ClipBatches(Dataset[Clips]):
             samples=step * self.batch_size + torch.arange(self.batch_size),
         )
 
-    def _cines(self, rng: np.random.Generator) -> list[int]:
+    def cines_of(self, step: int) -> list[int]:
+        """The rows of the store that batch `step` shows."""
+        return self._draw_cines(np.random.default_rng((self.seed, step)))
+
+    def _draw_cines(self, rng: np.random.Generator) -> list[int]:
         rounds = -(-self.batch_size // len(self.cines))
         order = np.concatenate([rng.permutation(len(self.cines)) for _ in range(rounds)])
         return [self.cines[i] for i in order[: self.batch_size]]

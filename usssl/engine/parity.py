@@ -47,13 +47,14 @@ def compare(
     options.log_severity_level = 3
     session = ort.InferenceSession(content, options, providers=["CPUExecutionProvider"])
     errors, scales = dict.fromkeys(outputs, 0.0), dict.fromkeys(outputs, 1e-12)
-    batches, frames = set(), 0
+    sizes, batches, frames = set(), set(), 0
     for batch in _batches(examples, clip_frames):
         expected = _run_torch(model, batch)
         found = dict(zip(outputs, session.run(list(outputs), {FRAMES: batch}), strict=True))
         _note(errors, scales, expected, found)
         _check_fixed_window(session, batch, expected, errors, scales, clip_frames)
         batches.add(batch.shape[:2])
+        sizes.add(batch.shape[2:])
         frames += batch.shape[0] * batch.shape[1]
     relative = {name: errors[name] / scales[name] for name in outputs}
     worst = max(relative, key=lambda name: relative[name])
@@ -67,14 +68,16 @@ def compare(
         max_abs_error=errors,
         max_relative_error=relative,
         frames=frames,
-        sizes=tuple(sorted({(int(example.shape[1]), int(example.shape[2])) for example in examples})),
+        sizes=tuple(sorted(sizes)),
         batches=tuple(sorted(batches)),
     )
 
 
 def _batches(examples: Sequence[UInt8], clip_frames: int) -> Iterator[UInt8]:
-    """The examples as (batch, time, height, width): one long, one short, and two at once."""
-    for example in examples:
+    """The examples as (batch, time, height, width): one long, one short, two at once; the first also cut to another size."""
+    height, width = examples[0].shape[1:]
+    cut = examples[0][:, height // 7 :, : width - width // 5]
+    for example in (*examples, cut):
         frames = example[:_MOST_FRAMES]
         half = len(frames) // 2
         if clip_frames > 1:
