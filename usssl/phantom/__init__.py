@@ -1,6 +1,7 @@
 """Generators of labelled sample cines: a simulated fetus, scanned by a simulated hand.
 
-`generate_samples` writes a folder of cines with labels; `simulate_cine` gives one in memory. Names load where they are first used.
+`generate_samples` writes a folder of cines with labels; `simulate_cine` gives one in memory. Names load where they are
+first used.
 """
 
 from __future__ import annotations

@@ -39,7 +39,7 @@ class Fetus:
 
     @classmethod
     def sample(cls, generator: np.random.Generator) -> Fetus:
-        """A fetus of 18 to 26 weeks in a random lie, all standard planes within reach of a probe on the mother's skin."""
+        """A fetus of 18 to 26 weeks in a random lie, all standard planes within reach from the mother's skin."""
         weeks = generator.uniform(18, 26)
         trunk, head = Trunk.sample(generator, weeks), Head.sample(generator, weeks)
         axes = _lie(generator)
@@ -142,7 +142,9 @@ def _arm(generator: np.random.Generator, trunk: Trunk, weeks: float, side: int, 
 def _clearance(arm: Limb, heart: Vector, vertical: Vector) -> float:
     """How far to the side of the beam to the heart an arm's bones pass, where they are above it."""
     share = np.linspace(0, 1, 9)[:, None]
-    points = np.concatenate([arm.root + share * (arm.joint - arm.root), arm.joint + share * (arm.end - arm.joint)]) - heart
+    points = (
+        np.concatenate([arm.root + share * (arm.joint - arm.root), arm.joint + share * (arm.end - arm.joint)]) - heart
+    )
     height = points @ vertical
     aside = np.linalg.norm(points - height[:, None] * vertical, axis=1)
     return float(np.where(height < 0, aside, np.inf).min())

@@ -20,7 +20,7 @@ class Head:
     """Sizes of a head.
 
     Attributes:
-        radii: half of the biparietal, occipitofrontal and vertical diameters, in millimetres, at the middle of the skull.
+        radii: half of the biparietal, occipitofrontal and vertical diameters, in millimetres.
         cavum: half width of the cavum septi pellucidi.
         ventricle: half width of the atrium of the lateral ventricle.
         plexus: size of the choroid plexus relative to the usual.
@@ -72,7 +72,7 @@ class Head:
             "left plexus": self.spot(-0.42, -0.36, 0.17, 2),
             "right cerebellum": self.spot(0.27, -0.60, -0.46, 3),
             "left cerebellum": self.spot(-0.27, -0.60, -0.46, 3),
-            "cisterna magna": self.spot(0, -0.80, -0.58, 3),
+            "cisterna magna": self.spot(0, -0.79, -0.47, 3),
         }
 
     def solids(self) -> list[Solid]:
@@ -141,18 +141,18 @@ class Head:
                 )
                 place, length = along(start, end)
                 solids.append(Solid("sulcus", Rod(length, 0.5, 0.35), line, place, soft_mm=0.8))
-        for side in (1, -1):
-            solids.append(
-                Solid(
-                    "thalamus",
-                    thalamus,
-                    tissues.THALAMUS,
-                    Frame(rotation((0, 0, side * -14.0)), self.spot(side * 0.19, -0.02, -0.04, 1)),
-                    Interface(-1, 0.4),
-                    soft_mm=1.6,
-                    warp_mm=0.5,
-                )
+        solids.extend(
+            Solid(
+                "thalamus",
+                thalamus,
+                tissues.THALAMUS,
+                Frame(rotation((0, 0, side * -14.0)), self.spot(side * 0.19, -0.02, -0.04, 1)),
+                Interface(-1, 0.4),
+                soft_mm=1.6,
+                warp_mm=0.5,
             )
+            for side in (1, -1)
+        )
         walls = Interface(16, 0.4, 0.03)
         length, height = 0.135 * b, 0.17 * c
         solids += [
@@ -177,7 +177,7 @@ class Head:
         return solids
 
     def _ventricles(self) -> list[Solid]:
-        a, b, c = self.radii
+        b = self.radii[1]
         width = self.ventricle
         wall = Interface(9, 0.4, 0.05)
         solids = []
@@ -209,22 +209,22 @@ class Head:
         solids = [
             Solid(
                 "cisterna magna",
-                Ellipsoid((0.55 * a, 0.20 * b, 0.26 * c)),
+                Ellipsoid((0.52 * a, 0.17 * b, 0.24 * c)),
                 tissues.FLUID,
-                Frame(np.eye(3), self.spot(0, -0.70, -0.52, 3)),
+                Frame(np.eye(3), self.spot(0, -0.68, -0.46, 3)),
                 soft_mm=1.5,
                 warp_mm=0.4,
             ),
         ]
         for side in (1, -1):
-            lobe = Ellipsoid((0.27 * a * size, 0.165 * b * size, 0.22 * c * size))
+            lobe = Ellipsoid((0.28 * a * size, 0.17 * b * size, 0.25 * c * size))
             solids.append(
                 Solid(
                     "cerebellum",
                     lobe,
                     tissues.CEREBELLUM,
                     Frame(rotation((0, 0, side * 16.0)), self.spot(side * 0.27, -0.60, -0.46, 3)),
-                    Interface(7, 0.5, 0.25),
+                    Interface(10, 0.45, 0.3),
                     warp_mm=0.35,
                 )
             )

@@ -1,6 +1,7 @@
 """The fetal heart: four chambers that beat, in the left front of the chest.
 
-Coordinates of the heart: x to its apex, y to its left side, z to the head; the origin is its middle. The four-chamber plane is z = 0.
+Coordinates of the heart: x to its apex, y to its left side, z to the head; the origin is its middle. The plane z = 0
+shows four chambers.
 """
 
 from __future__ import annotations

@@ -11,7 +11,7 @@ from usssl.phantom.poses import Frame, Vector, unit
 from usssl.phantom.solids import Ellipsoid, Rod, Solid, along
 from usssl.phantom.tissues import Interface
 
-_BONE = Interface(21, 0.9, 0.12)
+_BONE = Interface(26, 0.9, 0.12)
 _SKIN = Interface(8, 0.6, 0.1)
 
 

@@ -29,8 +29,8 @@ def block() -> NDArray[np.complex128]:
     """The block, flattened, `(SIDE ** 3,)`: each item packs four float32.
 
     They are the real and imaginary part of the scatterers (complex Gaussian, mean square 1), and two textures (real
-    Gaussian, mean 0, variance 1) with correlation lengths of some 3 and 8 mm. They are packed since one fetch of 16 bytes is
-    faster than two of 8.
+    Gaussian, mean 0, variance 1) with correlation lengths of some 3 and 8 mm. They are packed since one fetch of
+    16 bytes is faster than two of 8.
     """
     generator = np.random.default_rng(20)
     channels = np.empty((SIDE, SIDE, SIDE, 4), np.float32)

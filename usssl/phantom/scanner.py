@@ -1,8 +1,9 @@
 """Image formation: from what the beam meets to grey values, as a curved-array scanner does it.
 
-Complex scatterers are convolved with a pulse and a depth-dependent beam; the envelope of their sum is speckle. Where many
-scatterers fill the resolution cell its amplitude is Rayleigh distributed: mean / standard deviation = sqrt(π / (4 - π)) = 1.91
-(Burckhardt, IEEE Trans Sonics Ultrason 25:1, 1978). Then come time-gain compensation, log compression, smoothing and persistence.
+Complex scatterers are convolved with a pulse and a depth-dependent beam; the envelope of their sum is speckle. Where
+many scatterers fill the resolution cell its amplitude is Rayleigh distributed: mean / standard deviation =
+sqrt(π / (4 - π)) = 1.91 (Burckhardt, IEEE Trans Sonics Ultrason 25:1, 1978). Then come time-gain compensation, log
+compression, speckle reduction and persistence.
 """
 
 from __future__ import annotations

@@ -14,7 +14,6 @@ from usssl.phantom.sector import Sector
 from usssl.phantom.slicing import Atlas, Slice, distance, paint
 from usssl.phantom.womb import Womb
 
-
 _MATERNAL_LAYERS = (0.9, 1.1, 2.3)
 """The mother's muscle and fat lie in sheets along her skin."""
 

@@ -16,9 +16,29 @@ from usssl.phantom.sector import Sector
 
 Picture = NDArray[np.uint8]
 
-_FAMILY = ("ABENDROT", "BIRNBAUM", "CALLOWAY", "DELMONTE", "EKSTRAND", "FAIRWEATHER", "GRUENTAL", "HOLLOWAY", "IVERDALE", "JUNIPER",
-           "KESTREL", "LINDENHOF", "MARIGOLD", "NIGHTINGALE", "OAKHURST", "PEMBERLEY", "QUILLFORD", "ROSENBAUM", "SILVERTON", "TANGLEWOOD")  # fmt: skip
-_GIVEN = ("ADA", "BEA", "CLARA", "DORA", "ELSA", "FLORA", "GRETA", "HANNA", "IDA", "JUNE", "KARLA", "LENA", "MIRA", "NORA", "OLGA", "PIA")  # fmt: skip
+_FAMILY = (
+    "ABENDROT",
+    "BIRNBAUM",
+    "CALLOWAY",
+    "DELMONTE",
+    "EKSTRAND",
+    "FAIRWEATHER",
+    "GRUENTAL",
+    "HOLLOWAY",
+    "IVERDALE",
+    "JUNIPER",
+    "KESTREL",
+    "LINDENHOF",
+    "MARIGOLD",
+    "NIGHTINGALE",
+    "OAKHURST",
+    "PEMBERLEY",
+    "QUILLFORD",
+    "ROSENBAUM",
+    "SILVERTON",
+    "TANGLEWOOD",
+)
+_GIVEN = ("ADA", "BEA", "CLARA", "DORA", "ELSA", "FLORA", "GRETA", "HANNA", "IDA", "JUNE", "KARLA", "LENA")
 
 
 @dataclass(frozen=True)

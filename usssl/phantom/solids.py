@@ -38,9 +38,11 @@ class Ellipsoid:
     radii: tuple[float, float, float]
 
     def reach(self) -> Vector:
+        """Half extents of the box that holds the shape."""
         return np.array(self.radii)
 
     def distance(self, x: Field, y: Field, z: Field) -> Field:
+        """Signed distance at points given by their coordinates."""
         # First order in the distance: value of the implicit function over the length of its gradient.
         a, b, c = (np.float32(1.0 / radius) for radius in self.radii)
         x, y, z = x * a, y * b, z * c
@@ -70,9 +72,11 @@ class Shell:
     thickness: float
 
     def reach(self) -> Vector:
+        """Half extents of the box that holds the shape."""
         return np.array(self.radii) + self.thickness
 
     def distance(self, x: Field, y: Field, z: Field) -> Field:
+        """Signed distance at points given by their coordinates."""
         result = Ellipsoid(self.radii).distance(x, y, z)
         np.abs(result, out=result)
         result -= np.float32(self.thickness / 2)
@@ -89,10 +93,12 @@ class Rod:
     flare: float = 0.0
 
     def reach(self) -> Vector:
+        """Half extents of the box that holds the shape."""
         widest = max(self.radius, self.end_radius) + self.flare
         return np.array([widest, widest, self.length / 2 + widest])
 
     def distance(self, x: Field, y: Field, z: Field) -> Field:
+        """Signed distance at points given by their coordinates."""
         half = np.float32(self.length / 2)
         along = np.clip(z, -half, half)
         rest = z - along
@@ -120,9 +126,11 @@ class Plate:
     radii: tuple[float, float, float]
 
     def reach(self) -> Vector:
+        """Half extents of the box that holds the shape."""
         return np.array([self.thickness / 2 + 0.5, self.radii[1], self.radii[2]])
 
     def distance(self, x: Field, y: Field, z: Field) -> Field:
+        """Signed distance at points given by their coordinates."""
         rim = Ellipsoid(self.radii).distance(x, y, z)
         flat = np.abs(x)
         flat -= np.float32(self.thickness / 2)
@@ -139,10 +147,12 @@ class Beads:
     bend: float = 0.0
 
     def reach(self) -> Vector:
+        """Half extents of the box that holds the shape."""
         half = self.length / 2
         return np.array([self.radii[0], self.radii[1] + abs(self.bend) * half * half, half + self.radii[2]])
 
     def distance(self, x: Field, y: Field, z: Field) -> Field:
+        """Signed distance at points given by their coordinates."""
         y = y - np.float32(self.bend) * z * z
         last = np.float32(int(self.length / 2 / self.pitch))
         bead = z * np.float32(1.0 / self.pitch)
@@ -166,9 +176,11 @@ class Hoops:
     bottom: float
 
     def reach(self) -> Vector:
+        """Half extents of the box that holds the shape."""
         return np.array(self.radii) + self.thickness
 
     def distance(self, x: Field, y: Field, z: Field) -> Field:
+        """Signed distance at points given by their coordinates."""
         result = Ellipsoid(self.radii).distance(x, y, z)
         np.abs(result, out=result)
         result -= np.float32(self.thickness / 2)

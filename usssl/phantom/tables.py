@@ -28,7 +28,7 @@ that the pixels or headers show is invented. Licence: CC0 1.0 (public domain).
 | `labels.csv` | a row a file: patient, split (by patient), frame rate, size, pixel spacing |
 | `frames.csv` | a row a frame: the standard plane that it shows (by geometry), or `background` |
 | `gaze.csv` | a row a gaze sample: x and y from 0 to 1 across the frame |
-| `saliency/` | a file a cine: `maps` (frames, height / 4, width / 4), each with a maximum of 255; gaze and labels again |
+| `saliency/` | a file a cine: `maps` (frames, height / 4, width / 4), each up to 255; gaze and labels again |
 
 A tool for trying software out. Its numbers say nothing about clinical use.
 """
@@ -54,8 +54,9 @@ def check_collection(folder: Path, *, kind: str, seed: int, size: tuple[int, int
         if made_with != (kind, seed, frames, size, GENERATOR):
             height, width = record.size
             raise UsageError(
-                f"{folder} already holds samples of kind {record.kind}, seed {record.seed}, {len(record.planes)} frames "
-                f"of {height} × {width}, generator {record.generator}; choose another folder, or remove {path.name} there"
+                f"{folder} already holds samples of kind {record.kind}, seed {record.seed}, "
+                f"{len(record.planes)} frames of {height} × {width}, generator {record.generator} ({path.name}); "
+                "choose another folder, or remove them first"
             )
 
 

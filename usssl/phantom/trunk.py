@@ -110,14 +110,20 @@ class Trunk:
 
     def _rod(
         self,
+        name: str,
+        tissue: tissues.Tissue,
         start: tuple[float, float, float],
         end: tuple[float, float, float],
-        radius: float,
-        end_radius: float | None = None,
+        radii: tuple[float, float],
+        interface: Interface,
+        *,
         shifted: int | None = None,
-    ) -> tuple[Rod, Frame]:
+        skin: bool = False,
+    ) -> Solid:
+        """A rod between two points, its radius at either end, all in radii of the abdomen."""
         place, length = along(self.spot(*start, shifted), self.spot(*end, shifted))
-        return Rod(length, radius * self.radius, (radius if end_radius is None else end_radius) * self.radius), place
+        rod = Rod(length, radii[0] * self.radius, radii[1] * self.radius)
+        return Solid(name, rod, tissue, place, interface, skin=skin)
 
     def _surface(self) -> list[Solid]:
         skin = Interface(9, 0.6, 0.12)
@@ -132,7 +138,7 @@ class Trunk:
                 warp_mm=0.6,
                 skin=True,
             ),
-            Solid("neck", *_swap(self._rod((0, -0.1, 1.5), (0, 0.0, 2.3), 0.46)), skin, skin=True),
+            self._rod("neck", tissues.MUSCLE, (0, -0.1, 1.5), (0, 0.0, 2.3), (0.46, 0.46), skin, skin=True),
             Solid(
                 "hips",
                 self._ellipsoid(0.86, 0.78, 0.85),
@@ -224,7 +230,7 @@ class Trunk:
                 wall,
                 warp_mm=0.5,
             ),
-            Solid("gallbladder", *_swap(self._rod((0.32, 0.42, -0.98), (0.30, 0.10, -0.80), 0.09, 0.05)), wall),
+            self._rod("gallbladder", tissues.FLUID, (0.32, 0.42, -0.98), (0.30, 0.10, -0.80), (0.09, 0.05), wall),
             Solid(
                 "bladder",
                 Ellipsoid((0.24 * self.bladder * r, 0.22 * self.bladder * r, 0.28 * self.bladder * r)),
@@ -234,7 +240,6 @@ class Trunk:
                 warp_mm=0.3,
             ),
         ]
-        solids[1] = Solid("gallbladder", solids[1].shape, tissues.FLUID, solids[1].place, wall)
         for side in (1, -1):
             place = Frame(rotation((0, side * 10.0, 0)), self.spot(side * 0.36, -0.42, -1.18, 3))
             solids += [
@@ -262,19 +267,18 @@ class Trunk:
         vein = self.vein
         # From the navel up and back through the liver, then to the right: the shape of a hockey stick.
         runs = [
-            ((0.02, 0.98, -1.00), (0.05, 0.40, -0.66), vein, vein, 2),
-            ((0.05, 0.40, -0.66), (0.08, 0.16, -0.60), vein, 1.1 * vein, 2),
-            ((0.08, 0.16, -0.60), (0.34, 0.02, -0.58), 1.0 * vein, 0.6 * vein, 2),
-            ((-0.14, -0.42, 1.1), (-0.12, -0.42, -1.6), 0.085, 0.07, None),
-            ((0.14, -0.30, 0.4), (0.14, -0.40, -1.6), 0.075, 0.06, None),
-            ((0.12, -0.20, 0.05), (0.48, 0.20, -0.30), 0.04, 0.025, None),
-            ((0.08, -0.20, 0.05), (-0.12, 0.45, -0.28), 0.04, 0.025, None),
+            ("umbilical vein", (0.02, 0.98, -1.00), (0.05, 0.40, -0.66), (vein, vein), 2),
+            ("umbilical vein", (0.05, 0.40, -0.66), (0.08, 0.16, -0.60), (vein, 1.1 * vein), 2),
+            ("portal vein", (0.08, 0.16, -0.60), (0.34, 0.02, -0.58), (vein, 0.6 * vein), 2),
+            ("aorta", (-0.14, -0.42, 1.1), (-0.12, -0.42, -1.6), (0.085, 0.07), None),
+            ("vena cava", (0.14, -0.30, 0.4), (0.14, -0.40, -1.6), (0.075, 0.06), None),
+            ("hepatic vein", (0.12, -0.20, 0.05), (0.48, 0.20, -0.30), (0.04, 0.025), None),
+            ("hepatic vein", (0.08, -0.20, 0.05), (-0.12, 0.45, -0.28), (0.04, 0.025), None),
         ]
-        solids = []
-        for start, end, radius, end_radius, shifted in runs:
-            shape, place = self._rod(start, end, radius, end_radius, shifted)
-            solids.append(Solid("vessel", shape, tissues.BLOOD, place, wall, soft_mm=0.6))
-        return solids
+        return [
+            self._rod(name, tissues.BLOOD, start, end, radii, wall, shifted=shifted)
+            for name, start, end, radii, shifted in runs
+        ]
 
     def _skeleton(self) -> list[Solid]:
         r = self.radius
@@ -299,17 +303,28 @@ class Trunk:
                 bone,
             ),
         ]
+        arch = Beads((0.075 * r, 0.075 * r, 0.055 * r), pitch, length, bend)
         for side in (1, -1):
-            arch = Beads((0.075 * r, 0.075 * r, 0.055 * r), pitch, length, bend)
-            solids.append(Solid("neural arch", arch, tissues.BONE, self._at(side * 0.17, -0.83, -0.2), bone))
-            shape, place = self._rod((side * 0.20, -0.45, -1.72), (side * 0.62, 0.12, -1.60), 0.07, 0.05)
-            solids.append(Solid("ilium", shape, tissues.BONE, place, bone))
-            shape, place = self._rod((side * 0.1, 0.50, 1.45), (side * 0.78, 0.05, 1.62), 0.05)
-            solids.append(Solid("clavicle", shape, tissues.THIN_BONE, place, bone))
-            shape, place = self._rod((side * 0.42, -0.62, 0.95), (side * 0.80, -0.45, 1.50), 0.05)
-            solids.append(Solid("scapula", shape, tissues.THIN_BONE, place, bone))
+            solids += [
+                Solid("neural arch", arch, tissues.BONE, self._at(side * 0.17, -0.83, -0.2), bone),
+                self._rod(
+                    "ilium", tissues.BONE, (side * 0.20, -0.45, -1.72), (side * 0.62, 0.12, -1.60), (0.07, 0.05), bone
+                ),
+                self._rod(
+                    "clavicle",
+                    tissues.THIN_BONE,
+                    (side * 0.1, 0.5, 1.45),
+                    (side * 0.78, 0.05, 1.62),
+                    (0.05, 0.05),
+                    bone,
+                ),
+                self._rod(
+                    "scapula",
+                    tissues.THIN_BONE,
+                    (side * 0.42, -0.62, 0.95),
+                    (side * 0.8, -0.45, 1.5),
+                    (0.05, 0.05),
+                    bone,
+                ),
+            ]
         return solids
-
-
-def _swap(pair: tuple[Rod, Frame]) -> tuple[Rod, tissues.Tissue, Frame]:
-    return pair[0], tissues.MUSCLE, pair[1]
