@@ -16,7 +16,7 @@ READY := $(VENV)/.ready
 PEERS := decord kornia kornia_rs lightly lightly_utils pysaliency torchvision
 
 .DEFAULT_GOAL := demo
-.PHONY: demo test check bench docs install
+.PHONY: demo test check check-lint check-format check-types check-imports check-manifest bench docs install
 
 install: $(READY)
 
@@ -40,11 +40,21 @@ test: $(READY)
 	    $(BIN)/python -m pytest -m "gui and not slow and not gpu" || test $$? = 5; \
 	else echo "tests with a window were skipped: there is no Xvfb or no OpenGL here"; fi
 
-check: $(READY)
+check: check-lint check-format check-types check-imports check-manifest  # make -k check goes on after the first that fails
+
+check-lint: $(READY)
 	$(BIN)/ruff check .
+
+check-format: $(READY)
 	$(BIN)/ruff format --check .
+
+check-types: $(READY)
 	$(BIN)/mypy
+
+check-imports: $(READY)
 	$(BIN)/lint-imports
+
+check-manifest: $(READY)
 	@if test -f napari_plugin/napari_usssl/napari.yaml; then $(BIN)/npe2 validate napari_plugin/napari_usssl/napari.yaml; fi
 
 bench: $(READY)
