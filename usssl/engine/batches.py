@@ -88,7 +88,7 @@ class ClipBatches(Dataset[Clips]):
 def read_ahead(batches: Dataset[B], start: int, stop: int, workers: int) -> DataLoader[B]:
     """Batches `start` to `stop` in order, read ahead by `workers` processes (0: none).
 
-    The loader draws its workers' seeds from a generator of its own, so that a resumed run's random state stays the run's.
+    The loader draws its workers' seeds from a generator of its own: a resumed run's random state stays the run's.
     """
     own = torch.Generator()
     return DataLoader(batches, batch_size=None, sampler=range(start, stop), num_workers=workers, generator=own)

@@ -105,7 +105,7 @@ def _report(
         title="usssl demo: from unlabelled cines to planes and saliency",
         lead=(
             "An encoder learned from unlabelled phantom sweeps by putting shuffled frames in order and predicting "
-            "geometric transformations; then a few labelled cines taught it standard planes and where sonographers look."
+            "geometric transformations; then a few labelled cines taught it standard planes and saliency."
         ),
         figures=_figures(results, shortcuts),
         recipe=dump_recipe(recipe),

@@ -18,7 +18,7 @@ from usssl.engine.pretraining import build_method, split_cines, store_size
 from usssl.engine.run import Run, write_text
 from usssl.errors import UsageError
 from usssl.methods import Clips
-from usssl.methods.order_transform import OrderTransform
+from usssl.methods.order_transform import OrderTransform, shuffle
 from usssl.recipe import PretrainRecipe
 from usssl.tasks.intervals import bootstrap_interval
 
@@ -120,8 +120,9 @@ def _measure(
         cines += batches.cines_of(step)
         views = method.views(change_clips(batches[step]), batches.seed)
         with torch.autocast("cpu", torch.bfloat16, enabled=bf16):
-            logits = method.order_logits(method.encoder(change_views(views["shuffled"])))
-        right.append((logits.argmax(dim=1) == views["order"]).numpy())
+            features = method.encoder(change_views(views["clip"]))
+            logits = method.order_logits(shuffle(features, views["shuffles"]))
+        right.append((logits.argmax(dim=2) == views["order"]).float().mean(dim=1).numpy())
     hits = np.concatenate(right)
     interval = bootstrap_interval(lambda chosen: float(hits[chosen].mean()), cines)
     return ShortcutResult(name, float(hits.mean()), interval.low, interval.high, len(hits), 1 / len(method.classes))

@@ -2,7 +2,7 @@
 
 A clip of four frames is shuffled and its order predicted, and the affine transformation between the clip and a warped
 copy is regressed; both need the anatomy to be recognised. This is the paper's parallel variant: the order net and the
-transform net share their weights. Where the paper is silent (fusion of the frames, ranges, weights) the values are ours.
+transform net share their weights. Where the paper is silent (fusion of the frames, ranges, heads) the values are ours.
 """
 
 from __future__ import annotations
@@ -46,7 +46,9 @@ class OrderTransformArguments(MethodArguments):
         brightness: largest relative change of brightness, one draw a clip, alike on its frames.
         gamma: the same of the exponent gamma.
         min_motion: mean grey levels by which successive frames of a clip must differ; frozen clips have no order.
-        hidden: width of the shared pair layer.
+        orders: shuffles of each clip that are scored; a frame's feature does not depend on its place, so that each
+            costs next to nothing and steadies the gradient.
+        hidden: width of the shared pair layer, and of the transform head.
         dropout: before the order classifier.
     """
 
@@ -60,6 +62,7 @@ class OrderTransformArguments(MethodArguments):
     brightness: Annotated[float, Field(ge=0, lt=1)] = 0.25
     gamma: Annotated[float, Field(ge=0, lt=1)] = 0.25
     min_motion: NonNegative = 1.0
+    orders: Annotated[int, Field(gt=0, le=64)] = 12
     hidden: Annotated[int, Field(gt=0)] = 512
     dropout: Fraction = 0.5
 
@@ -80,11 +83,17 @@ class OrderTransform(Method):
         self.arguments = arguments
         self.classes = order_classes(clip.frames)
         self.pairs = [(i, j) for j in range(clip.frames) for i in range(j)]
+        self.norm = nn.LayerNorm(encoder.dim)
         self.pair_head = nn.Sequential(nn.Linear(2 * encoder.dim, arguments.hidden), nn.ReLU(inplace=True))
         self.order_head = nn.Sequential(
             nn.Dropout(arguments.dropout), nn.Linear(len(self.pairs) * arguments.hidden, len(self.classes))
         )
-        self.transform_head = nn.Sequential(nn.Linear(2 * encoder.dim, 6), nn.Tanh())
+        self.transform_head = nn.Sequential(
+            nn.Linear(2 * encoder.dim, arguments.hidden),
+            nn.ReLU(inplace=True),
+            nn.Linear(arguments.hidden, 6),
+            nn.Tanh(),
+        )
         self.affine = Affine(
             rotation=arguments.rotation,
             translation=arguments.translation,
@@ -100,11 +109,12 @@ class OrderTransform(Method):
         return MovingClips(self.clip.frames, self.clip.step, self.arguments.min_motion)
 
     def views(self, clips: Clips, seed: int) -> dict[str, Tensor]:
-        """The shuffled clip, its transformed copy, and what is to be predicted.
+        """The clip, its transformed copy, the orders in which it is shown, and what is to be predicted.
 
         Returns:
-            `shuffled` and `transformed`, normalised `(batch, K, 1, height, width)`; `order` `(batch,)`, the class of
-            the permutation; `target` `(batch, 6)`, the encoded transformation.
+            `clip` and `transformed`, normalised `(batch, K, 1, height, width)`; `shuffles` `(batch, orders, K)`, the
+            true index of the frame shown at each slot; `order` `(batch, orders)`, the class of each; `target`
+            `(batch, 6)`, the encoded transformation.
         """
         device = clips.frames.device
         seeds = Seeds.for_samples(seed, 0, clips.samples)
@@ -116,13 +126,13 @@ class OrderTransform(Method):
             frames = warp(batch.pixels, matrices, self.clip.size)
             return normalise(self.tone.apply(frames, self.tone.sample(batch, seeds.child(name))) * aperture)
 
-        orders = seeds.permutation("order", self.clip.frames)
-        rows = torch.arange(len(orders), device=device)[:, None]
-        labels = torch.tensor([order_label(tuple(order)) for order in orders.tolist()], device=device)
+        shuffles = seeds.per_frame(self.arguments.orders).permutation("order", self.clip.frames)
+        labels = torch.tensor([order_label(tuple(shuffle)) for shuffle in shuffles.tolist()])
         return {
-            "shuffled": view(placing, "tone")[rows, orders.to(device)],
+            "clip": view(placing, "tone"),
             "transformed": view(compose(placing, self._back(params)), "tone of the copy"),
-            "order": labels,
+            "shuffles": shuffles.unflatten(0, (len(seeds), -1)).to(device),
+            "order": labels.unflatten(0, (len(seeds), -1)).to(device),
             "target": self.affine.encode(params).to(device),
         }
 
@@ -173,23 +183,36 @@ class OrderTransform(Method):
 
     def forward(self, views: dict[str, Tensor]) -> dict[str, Tensor]:
         """The order loss, the transform loss and their sum; see `functional`."""
-        frames = torch.cat([views["shuffled"], views["transformed"]])
-        shuffled, transformed = self.encoder(frames).chunk(2)
-        order = self.order_logits(shuffled)
-        moved = self.transform_head(torch.cat([shuffled.mean(dim=1), transformed.mean(dim=1)], dim=1))
+        clip, transformed = self.encoder(torch.cat([views["clip"], views["transformed"]])).chunk(2)
+        order = self.order_logits(shuffle(clip, views["shuffles"])).flatten(0, 1)
+        labels = views["order"].flatten()
+        moved = self.transform_head(torch.cat([clip.mean(dim=1), transformed.mean(dim=1)], dim=1))
         losses = {
-            "order_loss": order_loss(order, views["order"]),
+            "order_loss": order_loss(order, labels),
             "transform_loss": transform_loss(moved, views["target"]),
         }
         loss = losses["order_loss"] + self.arguments.transform_weight * losses["transform_loss"]
-        accuracy = (order.argmax(dim=1) == views["order"]).float().mean()
+        accuracy = (order.argmax(dim=1) == labels).float().mean()
         return {"loss": loss, **losses, "order_accuracy": accuracy}
 
     def order_logits(self, features: Tensor) -> Tensor:
-        """Scores of the order classes from frame features `(batch, K, dim)`, by all pairs of frames."""
-        pairs = torch.stack([torch.cat([features[:, i], features[:, j]], dim=1) for i, j in self.pairs], dim=1)
-        logits: Tensor = self.order_head(self.pair_head(pairs).flatten(1))
+        """Scores of the order classes `(…, classes)` from frame features `(…, K, dim)`, by all pairs of frames.
+
+        Features are taken relative to the clip's mean: what all frames share does not tell their order.
+        """
+        relative = self.norm(features - features.mean(dim=-2, keepdim=True))
+        pairs = torch.stack([torch.cat([relative[..., i, :], relative[..., j, :]], -1) for i, j in self.pairs], dim=-2)
+        logits: Tensor = self.order_head(self.pair_head(pairs).flatten(-2))
         return logits
+
+
+def shuffle(features: Tensor, shuffles: Tensor) -> Tensor:
+    """Features `(batch, K, dim)` in the orders `(batch, orders, K)`: `(batch, orders, K, dim)`.
+
+    A frame encoder gives a frame the same feature wherever it stands, so shuffling features is shuffling frames.
+    """
+    rows = torch.arange(len(features), device=features.device)[:, None, None]
+    return features[rows, shuffles]
 
 
 @dataclass(frozen=True)
