@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from usssl.cine.cine import Cine
     from usssl.cine.dicom_writing import write_dicom
     from usssl.cine.facts import Audio, CineFacts, Limits, Region
+    from usssl.cine.guarded import open_cine_guarded
     from usssl.cine.opening import open_cine
     from usssl.cine.video_writing import write_video
 
@@ -23,6 +24,7 @@ _HOMES = {
     "Limits": "facts",
     "Region": "facts",
     "open_cine": "opening",
+    "open_cine_guarded": "guarded",
     "write_dicom": "dicom_writing",
     "write_video": "video_writing",
 }
@@ -34,6 +36,7 @@ __all__ = [
     "Limits",
     "Region",
     "open_cine",
+    "open_cine_guarded",
     "write_dicom",
     "write_video",
 ]

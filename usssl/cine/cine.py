@@ -20,16 +20,16 @@ class Cine:
     """A cine: array-like uint8 `(T, H, W)` or `(T, H, W, 3)`.
 
     `cine[3]`, `cine[10:26:2]`, `cine[::-1]` and `cine[[5, 1]]` decode only these frames; further indices
-    (`cine[:8, 20:200, 40:300]`) crop what was decoded. `np.asarray(cine)` reads it all. A cine can be pickled and used after
-    a fork: it opens its file again. It is not for several threads at once.
+    (`cine[:8, 20:200, 40:300]`) crop what was decoded. `np.asarray(cine)` reads it all. Nothing decoded is kept. A cine can
+    be pickled and used after a fork: it opens its file again. It is not for several threads at once.
 
     Attributes:
         source: the file or folder.
         facts: the record that the catalogue keeps.
         times: seconds of each frame from the first, float64 `(T,)`; NaN from the second on where the file does not say.
         regions: calibrated regions, for ultrasound DICOM.
-        patient: pseudonym, the same for all cines of a patient; None where the file names none.
-        poses: float64 `(T, 4, 4)` image-to-reference transforms in mm for tracked sequences, else None.
+        poses: for tracked sequences float64 `(T, 4, 4)` transforms in mm by name, such as `ProbeToTracker`, NaN where
+            the tracker lost sight; None for all others.
     """
 
     def __init__(self, path: Path, reopen: Callable[[], FrameSource], color: Color, limits: Limits) -> None:
@@ -43,11 +43,12 @@ class Cine:
         self._id: str | None = None
         self._audio: Audio | None = None
         self._audio_read = False
+        self._patient: str | None = None
+        self._patient_read = False
         self.facts: CineFacts = self._backend.facts
         self.times: np.ndarray = self._backend.times
         self.regions: tuple[Region, ...] = self._backend.regions
-        self.patient: str | None = self._backend.patient
-        self.poses: np.ndarray | None = self._backend.poses
+        self.poses: dict[str, np.ndarray] | None = self._backend.poses
         self._channels = {"native": self._backend.channels, "grey": 1, "rgb": 3}[color]
 
     @property
@@ -92,6 +93,19 @@ class Cine:
         if self._id is None:
             self._id = content_hash(self.source)
         return self._id
+
+    @property
+    def patient(self) -> str | None:
+        """The patient's pseudonym under this user's key, the same for all cines of a patient; None where none is named.
+
+        Raises:
+            UsageError: if the pseudonym key cannot be read.
+            OutputError: if it has to be made and cannot be written.
+        """
+        if not self._patient_read:
+            self._patient = self._opened().patient()
+            self._patient_read = True
+        return self._patient
 
     @property
     def audio(self) -> Audio | None:
@@ -142,6 +156,17 @@ class Cine:
         """Yields every frame in turn, holding one at a time."""
         for frame in self._opened().frames_at(range(self.facts.frames)):
             yield to_channels(frame, self._channels)
+
+    def unreadable_frames(self) -> list[int]:
+        """Numbers of the frames that cannot be decoded. Decodes every frame, so it takes as long as reading them all."""
+        damaged = []
+        for index in range(self.facts.frames):
+            try:
+                for _ in self._opened().frames_at([index]):
+                    pass
+            except CineError:
+                damaged.append(index)
+        return damaged
 
     def close(self) -> None:
         """Releases the file; reading again opens it again."""

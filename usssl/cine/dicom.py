@@ -18,7 +18,6 @@ from usssl.cine.dicom_regions import pixel_spacing, read_regions
 from usssl.cine.dicom_timing import frame_times
 from usssl.cine.facts import Audio, CineFacts, Color, Limits
 from usssl.cine.jpeg_headers import is_complete_jpeg, jpeg_header
-from usssl.cine.patient_key import patient_of
 from usssl.cine.sniff import VIDEO_FORMATS, kind_of
 from usssl.cine.source import FrameSource
 from usssl.errors import CineError, CineLimitError
@@ -83,6 +82,10 @@ class DicomSource(FrameSource):
         """See `FrameSource.close`."""
         self._file.stream.close()
 
+    def patient(self) -> str | None:
+        """See `FrameSource.patient`."""
+        return _pseudonym(self._identity)
+
     def _read(self, segments: Sequence[Segment]) -> bytes:
         stream = self._file.stream
         parts = []
@@ -115,7 +118,7 @@ class DicomSource(FrameSource):
             warnings=table.warnings,
         )
         facts, self.regions, times = with_header(facts, dataset)
-        self.patient = patient_of(dataset)
+        self._identity = _identity(dataset)
         return facts, times
 
 
@@ -150,12 +153,16 @@ class DicomVideoSource(FrameSource):
             warnings=tuple(notes),
         )
         self.facts, self.regions, self.times = with_header(facts, file.dataset, self._video.times)
-        self.patient = patient_of(file.dataset)
+        self._identity = _identity(file.dataset)
         self._file.dataset = None
 
     def frames_at(self, indices: Sequence[int]) -> Iterator[np.ndarray]:
         """See `FrameSource.frames_at`."""
         return self._video.frames_at(indices)
+
+    def patient(self) -> str | None:
+        """See `FrameSource.patient`."""
+        return _pseudonym(self._identity)
 
     def audio(self) -> Audio | None:
         """See `FrameSource.audio`."""
@@ -332,9 +339,24 @@ def _integer(path: Path, dataset: Any, keyword: str, default: int | None = None)
         raise CineError(path, f"its {keyword} is missing or no number") from None
 
 
+def _identity(dataset: Any) -> tuple[str, ...]:
+    """What tells patients apart; kept inside the source and shown to nobody."""
+    keywords = ("PatientID", "PatientName", "PatientBirthDate", "IssuerOfPatientID")
+    return tuple(_text(dataset, keyword) for keyword in keywords)
+
+
+def _pseudonym(identity: tuple[str, ...]) -> str | None:
+    from usssl.cine.pseudonym import Pseudonyms
+
+    return Pseudonyms.from_file().patient(*identity) if any(identity) else None
+
+
 def _text(dataset: Any, keyword: str) -> str:
-    value = dataset.get(keyword)
-    return "" if value is None else str(value).strip()
+    try:
+        value = dataset.get(keyword)
+        return "" if value is None else str(value).strip()
+    except Exception:  # pydicom decodes text late, by whatever character set the file claims
+        return ""
 
 
 def _codec_name(syntax: str) -> str:

@@ -16,6 +16,12 @@ from usssl.errors import CineError, CineLimitError, UssslError
 _BACKENDS = {
     "dicom": "dicom:open_dicom_source",
     **dict.fromkeys(VIDEO_FORMATS, "video:VideoSource"),
+    "folder": "pictures:FolderSource",
+    "image": "pictures:FolderSource",
+    "tiff": "pictures:TiffSource",
+    "metaimage": "metaimage:MetaImageSource",
+    "npy": "numpy_file:NumpySource",
+    "npz": "numpy_file:NumpySource",
 }
 
 
@@ -64,7 +70,8 @@ def open_source(path: Path, color: Color, limits: Limits, threads: int | None = 
     except MemoryError:
         raise CineLimitError(path, "it asks for more memory than there is") from None
     except Exception as error:  # decoders of untrusted bytes raise anything
-        raise CineError(path, f"it is damaged ({type(error).__name__}: {_first_line(error)})") from error
+        # The message of a foreign error may quote the header, so only its type is told.
+        raise CineError(path, f"it is damaged or of a kind not foreseen ({type(error).__name__})") from error
 
 
 def _check_size(path: Path, source: FrameSource, limits: Limits) -> None:
@@ -87,6 +94,3 @@ def _backend(kind: str) -> Callable[..., FrameSource]:
     module, name = _BACKENDS[kind].split(":")
     return getattr(importlib.import_module(f"usssl.cine.{module}"), name)
 
-
-def _first_line(error: Exception) -> str:
-    return str(error).splitlines()[0][:200] if str(error) else "no message"

@@ -17,16 +17,14 @@ class FrameSource(ABC):
         facts: what the file says of itself, frames counted.
         times: seconds of each frame from the first, float64 `(frames,)`; NaN where the file does not say.
         regions: calibrated regions.
-        patient: pseudonym, or None where the file names no patient.
-        poses: float64 `(frames, 4, 4)` for tracked sequences, or None.
+        poses: for tracked sequences float64 `(frames, 4, 4)` transforms in mm by name, or None.
         channels: 1 or 3, of the frames that `frames_at` gives.
     """
 
     facts: CineFacts
     times: np.ndarray
     regions: tuple[Region, ...] = ()
-    patient: str | None = None
-    poses: np.ndarray | None = None
+    poses: dict[str, np.ndarray] | None = None
     channels: int
 
     @abstractmethod
@@ -39,6 +37,15 @@ class FrameSource(ABC):
 
     def audio(self) -> Audio | None:
         """The sound, decoded whole, or None where there is no track."""
+        return None
+
+    def patient(self) -> str | None:
+        """The patient's pseudonym, or None where the file names no patient.
+
+        Raises:
+            UsageError: if the pseudonym key cannot be read.
+            OutputError: if it has to be made and cannot be written.
+        """
         return None
 
     @abstractmethod

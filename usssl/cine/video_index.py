@@ -23,7 +23,7 @@ class VideoIndex:
         dts: decoding time stamps, int64 `(frames,)`.
         intra: every frame is a key frame.
         seekable: False where time stamps are missing or repeat: frames can then only be counted from the start.
-        lost: frames left out because their packets are damaged, or because they build on such a frame.
+        lost: time stamps of the frames left out because their packets are damaged, or because they build on such a frame.
     """
 
     pts: np.ndarray
@@ -32,11 +32,19 @@ class VideoIndex:
     dts: np.ndarray
     intra: bool
     seekable: bool
-    lost: int = 0
+    lost: frozenset[int] = frozenset()
+
+    @classmethod
+    def without_times(cls, frames: int) -> VideoIndex:
+        """The index of a stream without time stamps: frames are their own numbers, and all build on the first."""
+        count = np.arange(frames, dtype=np.int64)
+        return cls(count, count, np.zeros_like(count), count, intra=False, seekable=False)
 
     def after_damage(self, frame: int) -> set[int]:
-        """Frames that cannot be trusted once the packet of `frame` failed: it and what follows it up to the next key frame."""
-        return set(np.flatnonzero((self.key == self.key[frame]) & (self.order >= self.order[frame])).tolist())
+        """Frames that cannot be trusted once the packet of `frame` failed: it and what builds on it, or is shown later."""
+        group = np.flatnonzero(self.key == self.key[frame])
+        first = group[self.order[group] >= self.order[frame]].min()
+        return set(group[group >= first].tolist())
 
 
 @dataclass(frozen=True)
@@ -79,7 +87,7 @@ def _index_of(packets: list[_Packet]) -> VideoIndex:
     stamps = {p.pts for p in packets}
     seekable = None not in stamps and len(stamps) == len(packets)
     shown = sorted(packets, key=lambda p: p.pts or 0) if seekable else packets
-    lost = _lost(shown)
+    lost = _lost(shown) if seekable else set()
     kept = [p for p in shown if p.order not in lost]
     keys = np.array([p.is_key for p in kept], bool)
     if len(keys):
@@ -91,19 +99,20 @@ def _index_of(packets: list[_Packet]) -> VideoIndex:
         dts=_int64(p.dts if p.dts is not None else p.pts for p in kept),
         intra=bool(keys.all()),
         seekable=seekable,
-        lost=len(lost),
+        lost=frozenset(p.pts for p in shown if p.order in lost and p.pts is not None),
     )
 
 
 def _lost(shown: list[_Packet]) -> set[int]:
-    """Places of the packets that are damaged or follow damage before the next key frame."""
+    """Places of the packets that are damaged, or shown after such damage and before the next key frame."""
     lost: set[int] = set()
     group: list[_Packet] = []
     for packet in [*shown, None]:
         if packet is None or packet.is_key:
-            first_broken = min((p.order for p in group if p.is_broken), default=None)
-            if first_broken is not None:
-                lost.update(p.order for p in group if p.order >= first_broken)
+            broken = min((p.order for p in group if p.is_broken), default=None)
+            if broken is not None:
+                first = next(n for n, p in enumerate(group) if p.order >= broken)
+                lost.update(p.order for p in group[first:])
             group = []
         if packet is not None:
             group.append(packet)

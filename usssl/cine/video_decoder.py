@@ -1,0 +1,203 @@
+"""A decoder that stays where it is between requests: it goes on where that is cheaper, and seeks where it is not."""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Iterator
+from typing import Any
+
+from usssl.cine.video_index import VideoIndex
+from usssl.cine.video_stream import VideoFile
+from usssl.errors import CineError
+
+_SEEK_PAYS = 2  # a seek costs about as much as decoding this many frames
+_INTRA_SEEK_PAYS = 64  # where every frame stands alone, passing over a packet costs nearly nothing
+# Decoders known to drop a frame that no other builds on when told so packet by packet; others drop more, or at other times.
+_CAN_PASS_OVER = frozenset(("h264", "hevc", "mpeg1video", "mpeg2video", "mpeg4"))
+
+
+class FrameDecoder:
+    """Gives frames of an indexed stream by number.
+
+    Attributes:
+        damaged: numbers of frames that proved undecodable.
+        counted: frames that came out since the last start; numbers them where the stream has no time stamps.
+    """
+
+    def __init__(self, file: VideoFile, index: VideoIndex, threads: int) -> None:
+        """Opens `file` afresh.
+
+        Args:
+            file: the video.
+            index: its packet index.
+            threads: of the decoder; one after the first error, since several report errors late.
+        """
+        self.damaged: set[int] = set()
+        self._file = file
+        self._index = index
+        self._number = {int(pts): n for n, pts in enumerate(index.pts)} if index.seekable else {}
+        self._threads = threads
+        self._container: Any = None
+        self._start()
+
+    def frame(self, target: int, asked: set[int], last: int) -> Any:
+        """Decodes frame `target`.
+
+        Args:
+            target: its number.
+            asked: all numbers of this request; what no one asked for and no frame builds on is not decoded.
+            last: the highest of them.
+
+        Returns:
+            A PyAV video frame.
+
+        Raises:
+            CineError: if it is damaged.
+        """
+        while target not in self.damaged:
+            if not self._can_go_on(target):
+                self._go_to(target)
+            frame = self._decode_to(target, asked, last)
+            if frame is not None:
+                return frame
+        raise CineError(self._file.path, f"frame {target} is damaged and cannot be decoded")
+
+    def put_back(self, number: int, frame: Any) -> None:
+        """Makes `frame` the next that comes out."""
+        self._ready.appendleft((number, frame))
+        self._position = number
+
+    def count(self, most: int) -> int:
+        """Decodes to the end and counts the frames, giving up above `most`."""
+        while not self._ended and self.counted <= most:
+            self._feed(None, -1)
+            self._ready.clear()
+        return self.counted
+
+    def close(self) -> None:
+        """Releases the file."""
+        self._packets = iter(())
+        if self._container is not None:
+            self._container.close()
+            self._container = None
+
+    def _start(self) -> None:
+        self.close()
+        self._container, self._stream = self._file.video(self._threads)
+        self._passes_over = self._stream.codec_context.name in _CAN_PASS_OVER
+        self._reset()
+
+    def _reset(self) -> None:
+        self._packets: Iterator[Any] = self._container.demux(self._stream)
+        self._ready: deque[tuple[int, Any]] = deque()
+        self._position = 0  # the next frame that can come out
+        self._passed: set[int] = set()  # frames left undecoded on the way here
+        self._until_key = False  # after damage nothing counts before the next key frame
+        self._ended = False
+        self.counted = 0
+
+    def _can_go_on(self, target: int) -> bool:
+        if target < self._position or target in self._passed or (self._ended and not self._ready):
+            return False
+        if not self._index.seekable:
+            return True
+        if self._index.intra:
+            return target - self._position < _INTRA_SEEK_PAYS
+        return int(self._index.key[target]) <= self._position + _SEEK_PAYS
+
+    def _go_to(self, target: int) -> None:
+        """Makes the packet of the key frame that `target` builds on the next one."""
+        key = int(self._index.key[target])
+        if not self._index.seekable or key == 0:
+            self._start()
+            return
+        dts = int(self._index.dts[key])
+        self._container.seek(dts, stream=self._stream, backward=True)
+        self._stream.codec_context.flush_buffers()
+        self._reset()
+        for packet in self._packets:
+            if packet.dts == dts and packet.is_keyframe:
+                self._packets = _put_back(packet, self._packets)
+                self._position = key
+                return
+            if packet.dts is None or packet.dts > dts:
+                break
+        self._start()  # the container cannot seek there
+
+    def _decode_to(self, target: int, asked: set[int], last: int) -> Any | None:
+        """Feeds packets until `target` comes out; None where it turned out damaged, or the decoder had to start again."""
+        while True:
+            while self._ready:
+                number, frame = self._ready.popleft()
+                self._position = number + 1
+                if number == target:
+                    return frame
+            if target in self.damaged:
+                return None
+            if self._ended or self._position > target:
+                self.damaged.add(target)
+                return None
+            if not self._feed(asked, last):
+                return None
+
+    def _feed(self, asked: set[int] | None, last: int) -> bool:
+        """Decodes one more packet into `_ready`; False where the decoder started again."""
+        packet: Any = next(self._packets, None)
+        self._ended = packet is None or not packet.size
+        context = self._stream.codec_context
+        number = None if self._ended else self._number.get(packet.pts)
+        if not self._ended and self._index.seekable and packet.pts in self._index.lost:
+            return self._drain(until_key=True)
+        if self._until_key and not self._ended:
+            if not packet.is_keyframe:
+                return True
+            self._until_key = False
+        if asked is not None and number is not None and number not in asked:
+            if self._index.intra:
+                self._passed.add(number)
+                return True
+            if self._passes_over:
+                self._passed.add(number)
+        if self._passes_over:
+            context.skip_frame = "NONREF" if number in self._passed else "DEFAULT"
+        if not self._decode(None if self._ended else packet, number):
+            return False
+        if self._index.intra and number == last and not self._ended:
+            return self._drain(until_key=False)  # no need to feed more for the frames still in the threads
+        return True
+
+    def _decode(self, packet: Any, number: int | None) -> bool:
+        import av
+
+        try:
+            frames = self._stream.codec_context.decode(packet)
+        except (av.error.FFmpegError, EOFError):
+            if self._threads != 1:
+                self._threads = 1
+                self._start()
+                return False
+            if number is not None:
+                self.damaged |= self._index.after_damage(number)
+            return packet is None or self._drain(until_key=True)
+        for frame in frames:
+            place = self._number.get(frame.pts) if self._index.seekable else self.counted
+            self.counted += 1
+            if place is not None and place not in self.damaged and not frame.is_corrupt:
+                self._ready.append((place, frame))
+        return True
+
+    def _drain(self, *, until_key: bool) -> bool:
+        """Takes what is still in the decoder and makes it ready for another packet."""
+        already = self._until_key
+        self._until_key = until_key
+        if already and until_key:
+            return True
+        going_on = self._decode(None, None)
+        if going_on:
+            self._stream.codec_context.flush_buffers()
+        return going_on
+
+
+def _put_back(packet: Any, packets: Iterator[Any]) -> Iterator[Any]:
+    yield packet
+    yield from packets
