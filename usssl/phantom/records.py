@@ -90,8 +90,8 @@ class CineRecord:
 
 
 def is_complete(order: CineOrder) -> bool:
-    """Whether all files of a cine are there."""
-    return order.record.is_file() and all(file.is_file() for file in order.files)
+    """Whether all files of a cine are there and its record can be read."""
+    return all(file.is_file() for file in order.files) and read_record(order.record) is not None
 
 
 def write_cine(order: CineOrder) -> None:

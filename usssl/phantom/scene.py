@@ -55,7 +55,7 @@ class Scene:
     def deepest_plane_mm(self) -> float:
         """Depth that shows every standard plane whole."""
         half_size = {"femur": 12.0, "abdomen": self.fetus.trunk.radius + 5, "four_chamber": self.fetus.trunk.radius}
-        head = self.fetus.head.radii[0] + 6
+        head = 1.15 * self.fetus.head.radii[0] + 5
         return max(
             float(self.rest.outer(plane.centre)[2]) + half_size.get(plane.name, head) for plane in self.fetus.planes()
         )

@@ -19,6 +19,9 @@ Field = NDArray[np.float32]
 """One number at each point of the image grid, `(lines, samples)`, or of a part of it."""
 
 
+_TINY = 1e-3
+
+
 class Shape(Protocol):
     """A shape about its own origin and axes."""
 
@@ -55,7 +58,9 @@ class Ellipsoid:
         slope = x * x
         slope += y * y
         slope += z * z
-        slope += np.float32(1e-9)
+        # Near the middle both are 0; their ratio stays the smallest radius.
+        level += np.float32(_TINY**2)
+        slope += np.float32((_TINY / min(self.radii)) ** 2)
         np.sqrt(level, out=level)
         np.sqrt(slope, out=slope)
         result = level - np.float32(1.0)
