@@ -83,7 +83,7 @@ class Timeline:
         if step_s is None:
             indices = starts + steps * self._stride(stride)
         else:
-            indices = self._nearest(self.times_s[:, None] + steps * step_s)
+            indices = self.nearest(self.times_s[:, None] + steps * step_s)
             indices = np.maximum.accumulate(indices - steps, axis=1) + steps
         inside = indices[:, -1] < len(self)
         if step_s is not None:
@@ -105,7 +105,8 @@ class Timeline:
         frames = (start + stride * np.arange(count, dtype=np.int64)) % len(self)
         return Clip(frames, float(self.times_s[start]), np.nan, looped=True)
 
-    def _nearest(self, times: np.ndarray) -> np.ndarray:
+    def nearest(self, times: np.ndarray) -> np.ndarray:
+        """The frame nearest to each of some times in seconds; indices of the same shape."""
         after = np.clip(np.searchsorted(self.times_s, times), 1, max(1, len(self) - 1))
         before = after - 1
         after = np.minimum(after, len(self) - 1)
