@@ -178,7 +178,8 @@ def test_a_killed_run_goes_on_where_it_was(cines: Path, tmp_path: Path, own_cach
 
 
 def test_two_processes_that_index_the_same_agree(cines: Path, tmp_path: Path) -> None:
-    code = f"from usssl.data import index_folders; index_folders({str(cines)!r}, {str(tmp_path / 'c.parquet')!r}, workers=1)"
+    arguments = f"{str(cines)!r}, {str(tmp_path / 'c.parquet')!r}, workers=1"
+    code = f"from usssl.data import index_folders; index_folders({arguments})"
     both = [subprocess.Popen([sys.executable, "-c", code], stderr=subprocess.PIPE) for _ in range(2)]
     assert [process.wait(60) for process in both] == [0, 0]
     for process in both:

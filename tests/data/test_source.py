@@ -65,7 +65,7 @@ def test_two_processes_at_once_make_one_store(cines: Path, own_cache: Path) -> N
     both = [subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE, text=True) for _ in range(2)]
     one, two = (process.communicate(timeout=60)[0] for process in both)
     assert one == two != ""
-    assert len([path for path in (own_cache / "stores").iterdir()]) == 1
+    assert len(list((own_cache / "stores").iterdir())) == 1
 
 
 @pytest.mark.parametrize(
@@ -95,7 +95,7 @@ def test_a_folder_without_cines_or_a_list_with_a_missing_one_is_a_sentence(cines
 
 def test_a_store_of_another_size_is_refused(cines: Path, tmp_path: Path) -> None:
     store = resolve_source(cines, size=SIZE, workers=0)
-    with pytest.raises(UsageError, match="24x40.*not 32x40"):
+    with pytest.raises(UsageError, match=r"24x40.*not 32x40"):
         resolve_source(store.path, size=(32, 40), workers=0)
 
 

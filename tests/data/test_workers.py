@@ -85,7 +85,7 @@ def test_a_consumer_that_stops_early_leaves_no_process() -> None:
 
 
 def test_a_worker_that_cannot_start_says_why() -> None:
-    with pytest.raises(UssslError, match="cannot start: .*no_such_module"):
+    with pytest.raises(UssslError, match=r"cannot start: .*no_such_module"):
         list(run_isolated("no_such_module:act", [{}], workers=1))
 
 

@@ -16,10 +16,15 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from usssl.data.cache import cache_folder, replace_whole
+from usssl.data.facts import reader_version
 from usssl.errors import CatalogError, OutputError
 
 FORMAT = "usssl catalogue 1"
 _ROWS_PER_GROUP = 65536
+_REPEATED = (
+    *("folder", "container", "codec", "transfer_syntax", "pixel_format", "modality", "manufacturer", "timing"),
+    *("patient", "split"),
+)
 
 
 def cine_path(row: Mapping[str, Any]) -> Path:
@@ -33,7 +38,7 @@ def write_catalog(table: pa.Table, path: Path) -> None:
     Raises:
         OutputError: the place cannot be written to.
     """
-    described = table.replace_schema_metadata({"usssl": FORMAT})
+    described = table.replace_schema_metadata({"usssl": FORMAT, "usssl reader": reader_version()})
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         with replace_whole(path) as partial:
@@ -68,7 +73,7 @@ def map_catalog(path: Path) -> Path:
             ) from error
         _check(table, path)
         with replace_whole(mapped) as partial:
-            write_mapped(table, partial)
+            write_mapped(short_strings(table), partial)
     return mapped
 
 
@@ -83,6 +88,22 @@ def catalog_hash(path: Path) -> str:
             return hashlib.file_digest(file, "sha256").hexdigest()[:32]
     except OSError as error:
         raise CatalogError(f"cannot read the catalogue {path}: {error.strerror}; make it with `usssl index`") from error
+
+
+def short_strings(table: pa.Table) -> pa.Table:
+    """The table with each often repeated text as a number that points into a list of texts; it reads the same."""
+    for name in set(_REPEATED) & set(table.column_names):
+        if pa.types.is_string(table.schema.field(name).type):
+            table = table.set_column(table.column_names.index(name), name, table[name].dictionary_encode())
+    return table.unify_dictionaries()
+
+
+def plain_strings(table: pa.Table) -> pa.Table:
+    """The table without such numbers."""
+    for place, column in enumerate(table.schema):
+        if pa.types.is_dictionary(column.type):
+            table = table.set_column(place, column.name, table[column.name].cast(column.type.value_type))
+    return table
 
 
 def write_mapped(table: pa.Table, path: Path) -> None:

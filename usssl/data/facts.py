@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import functools
+import hashlib
 from pathlib import Path
 from typing import Any
 
@@ -48,6 +50,8 @@ _STATED = (
     *("height", "width", "channels", "bits", "fps", "timing", "rotation", "has_audio"),
 )
 
+_NOT_READING = ("deidentify", "confidentiality", "review", "video_writing", "dicom_writing", "dicom_cleaning", "guard")
+
 
 def read_facts(item: dict[str, Any]) -> dict[str, Any]:
     """Opens a cine and reads its facts (runs in a worker process).
@@ -81,6 +85,18 @@ def read_facts(item: dict[str, Any]) -> dict[str, Any]:
             "patient": cine.patient,
             "warnings": list(facts.warnings),
         }
+
+
+@functools.cache
+def reader_version() -> str:
+    """A hash of the code that reads cines: what another version read is read again."""
+    import usssl.cine
+
+    code = hashlib.sha256()
+    for file in sorted(Path(usssl.cine.__path__[0]).glob("*.py")):
+        if not file.stem.startswith(_NOT_READING):
+            code.update(file.read_bytes())
+    return code.hexdigest()[:16]
 
 
 def duration(times: np.ndarray, fps: float | None) -> float | None:

@@ -18,7 +18,7 @@ import numpy as np
 import pyarrow as pa
 
 from usssl.data.cache import lock_for, locked
-from usssl.data.catalog import cine_path, read_catalog, write_mapped
+from usssl.data.catalog import cine_path, plain_strings, read_catalog, write_mapped
 from usssl.data.indexing import write_failures
 from usssl.data.shards import Shards
 from usssl.data.store import INDEX, STORE_FORMAT, open_store
@@ -30,6 +30,7 @@ from usssl.progress import track
 _TASK = "usssl.data.prepare:prepare_cine"
 _ADDED = ("window", "shard", "offset", "times_s")
 _SHARD_BYTES = 256 << 20
+_ROWS_HASHED = 1 << 16
 
 
 @dataclass(frozen=True)
@@ -107,11 +108,12 @@ def _build(
 def store_key(table: pa.Table, size: tuple[int, int]) -> str:
     """What a store is made from, as 32 hexadecimal digits: the catalogue's rows, the size, and the law of cropping."""
     digest = hashlib.sha256(f"{STORE_FORMAT} {tuple(size)} {law()}".encode())
-    kept = table.select([name for name in table.column_names if name != "mtime_ns"]).replace_schema_metadata(None)
-    sink = pa.BufferOutputStream()
-    with pa.ipc.new_stream(sink, kept.schema) as writer:
-        writer.write_table(kept.combine_chunks())
-    digest.update(sink.getvalue())
+    kept = plain_strings(table.select([name for name in table.column_names if name != "mtime_ns"]))
+    kept = kept.replace_schema_metadata(None)
+    digest.update(str(kept.schema).encode())
+    for start in range(0, kept.num_rows, _ROWS_HASHED):  # in parts of fixed length, however the table is chunked
+        (batch,) = kept.slice(start, _ROWS_HASHED).combine_chunks().to_batches()
+        digest.update(batch.serialize())
     return digest.hexdigest()[:32]
 
 

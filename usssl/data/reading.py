@@ -12,7 +12,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from usssl.data.catalog import FORMAT
-from usssl.data.facts import FACTS
+from usssl.data.facts import FACTS, reader_version
 from usssl.data.folders import Found
 from usssl.data.workers import run_isolated
 from usssl.errors import OutputError
@@ -55,7 +55,7 @@ def read_all(
                     failures.append({**outcome.item, "reason": outcome.reason})
                 else:
                     # The line break comes first: a killed run may have left half a line.
-                    lines.write("\n" + json.dumps(outcome.result))
+                    lines.write("\n" + json.dumps({**outcome.result, "reader": reader_version()}))
                     lines.flush()
     except OSError as error:
         raise OutputError(
@@ -84,8 +84,8 @@ def _rows_before(before: Path, places: dict[tuple[Any, ...], int]) -> tuple[pa.T
     """The rows of an earlier catalogue whose files have not changed, and the places of these files."""
     try:
         metadata = pq.read_schema(before).metadata or {}
-        if metadata.get(b"usssl") != FORMAT.encode():
-            return FACTS.empty_table(), []
+        if (metadata.get(b"usssl"), metadata.get(b"usssl reader")) != (FORMAT.encode(), reader_version().encode()):
+            return FACTS.empty_table(), []  # of another version
         table = pq.read_table(before, columns=FACTS.names).cast(FACTS)
     except (OSError, pa.ArrowException, ValueError, KeyError):
         return FACTS.empty_table(), []  # none yet, or one of another make: all is read again
@@ -107,6 +107,8 @@ def _journalled(journal: Path, places: dict[tuple[Any, ...], int]) -> Iterator[t
         for line in lines:
             try:
                 row = json.loads(line)
+                if row.pop("reader") != reader_version():
+                    continue
                 place = places.get(tuple(row[name] for name in _KEY))
             except (ValueError, KeyError, TypeError):
                 continue  # the line that a killed run was writing
