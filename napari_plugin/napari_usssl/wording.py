@@ -1,0 +1,69 @@
+"""The words that the panel says: facts of a cine, frames and times, and errors as one sentence."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+from usssl.errors import CineError, UssslError
+
+if TYPE_CHECKING:
+    from usssl.bundle import BundleMetadata
+    from usssl.cine import Cine
+
+FOOTER = "For research use, not a medical device."
+
+
+def duration(seconds: float) -> str:
+    """Such as "1.48 s" or "2:05 min"; a dash where it is not known."""
+    if not math.isfinite(seconds):
+        return "–"
+    if seconds < 60:
+        return f"{seconds:.2f} s"
+    whole = round(seconds)
+    return f"{whole // 60}:{whole % 60:02d} min"
+
+
+def position(frame: int, times: Sequence[float]) -> str:
+    """Where the slider stands, such as "frame 37 / 239 · 1.48 s"; counted from 0, as napari's slider does."""
+    place = f"frame {frame} / {len(times) - 1}"
+    seconds = float(times[frame]) if 0 <= frame < len(times) else math.nan
+    return f"{place} · {duration(seconds)}" if math.isfinite(seconds) else place
+
+
+def cine_facts(cine: Cine) -> str:
+    """The facts of a cine that matter to a reader, none of which can name a patient; two lines."""
+    frames, height, width = cine.shape[:3]
+    time = [f"{frames} frame{'' if frames == 1 else 's'}"]
+    if frames > 1:
+        time += [duration(frames / cine.fps), f"{cine.fps:.4g} frames/s"] if cine.fps else ["frame rate not known"]
+    space = [f"{width} × {height} pixels"]
+    if cine.spacing_mm:
+        space.append(f"{cine.spacing_mm[1]:.3g} mm/pixel")
+    return f"{' · '.join(time)}\n{' · '.join(space)}"
+
+
+def bundle_facts(metadata: BundleMetadata) -> str:
+    """What a bundle does, in one line."""
+    facts = metadata.usssl
+    does = [f"{len(facts.planes)} planes" if task == "planes" else task for task in facts.task]
+    return " · ".join([metadata.name or "no name", *does])
+
+
+def problem(error: Exception, name: str) -> str:
+    """One sentence on what went wrong.
+
+    Args:
+        error: what was raised.
+        name: what the cine is called on the screen; its path is left out, since it may name the patient.
+    """
+    if isinstance(error, CineError):
+        return f"Cannot read {name}: {error.reason}"
+    text = str(error) if isinstance(error, UssslError) else f"{type(error).__name__}: {error}"
+    return text[:1].upper() + text[1:]
+
+
+def breakable(text: str) -> str:
+    """Lets a label wrap a long path after its slashes."""
+    return text.replace("/", "/\u200b").replace("\\", "\\\u200b")
