@@ -85,8 +85,7 @@ class Scene:
         np.copyto(index, places(pose, instant.fetus, *sector.beams), where=inside)
         channels = scatterers_and_texture(index)
         coarse, broad = np.ascontiguousarray(channels[..., 2]), np.ascontiguousarray(channels[..., 3])
-        level, echo = self.womb.surroundings(pose, sector, coarse, broad)
-        slice_ = Slice(level, echo, np.zeros_like(level))
+        slice_ = self.womb.surroundings(pose, sector, coarse, broad)
         for solid, window in self._mother.windows(pose, sector):
             paint(slice_, solid, window, distance(solid, window, pose, sector), coarse, broad, sector.sample_mm)
         for solid, window, gap in child:

@@ -12,10 +12,12 @@ from usssl.phantom import tissues
 from usssl.phantom.fetus import Fetus
 from usssl.phantom.poses import Frame, Pose, Vector, unit
 from usssl.phantom.sector import Sector
+from usssl.phantom.slicing import Slice
 from usssl.phantom.solids import Ellipsoid, Field, Rod, Solid, along
 from usssl.phantom.tissues import Interface
 
 _PROFILE = 512
+_WALL_LOSS_DB_MM = 0.16
 
 
 @dataclass(frozen=True)
@@ -101,8 +103,8 @@ class Womb:
             echo += 10 ** (strength / 20) * np.exp(-0.5 * ((share - place) * self.wall_mm / 0.35) ** 2)
         return np.stack([level, echo]).astype(np.float32)
 
-    def surroundings(self, pose: Pose, sector: Sector, coarse: Field, broad: Field) -> tuple[Field, Field]:
-        """Scatter (dB) and echo (amplitude) of the mother's tissue, before the uterus is painted over it.
+    def surroundings(self, pose: Pose, sector: Sector, coarse: Field, broad: Field) -> Slice:
+        """The mother's tissue, before the uterus is painted over it.
 
         Args:
             pose: the image plane, in the mother's space.
@@ -127,7 +129,9 @@ class Womb:
         level += broad * np.float32(texture.broad_db)
         # Sheets of connective tissue are broken and uneven.
         echo *= np.clip(np.float32(0.7) + np.float32(0.5) * broad, np.float32(0.05), np.float32(1.6))
-        return level, echo
+        # Fat and muscle swallow unequal shares of the beam, which streaks all that lies below them.
+        loss = np.where(inside, broad * np.float32(_WALL_LOSS_DB_MM), np.float32(0))
+        return Slice(level, echo, loss)
 
     def solids(self) -> list[Solid]:
         """Uterus, fluid, placenta and cord, in painting order, in the mother's space."""
