@@ -1,7 +1,7 @@
 """Open, decode, calibrate, de-identify and write cines; find the ultrasound sector.
 
-`open_cine` reads any file that a hospital or a laboratory keeps a cine in. Names load where they are first used, so that
-`import usssl.cine` costs nothing.
+`open_cine` reads any file that a hospital or a laboratory keeps a cine in. Names load where they are first used, so
+that `import usssl.cine` costs nothing.
 """
 
 from __future__ import annotations

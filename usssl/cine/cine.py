@@ -12,6 +12,7 @@ import numpy as np
 
 from usssl.cine.content_hash import content_hash
 from usssl.cine.facts import Audio, CineFacts, Color, Limits, Region
+from usssl.cine.faults import typed_faults
 from usssl.cine.source import FrameSource
 from usssl.errors import CineError, CineLimitError
 
@@ -20,8 +21,8 @@ class Cine:
     """A cine: array-like uint8 `(T, H, W)` or `(T, H, W, 3)`.
 
     `cine[3]`, `cine[10:26:2]`, `cine[::-1]` and `cine[[5, 1]]` decode only these frames; further indices
-    (`cine[:8, 20:200, 40:300]`) crop what was decoded. `np.asarray(cine)` reads it all. Nothing decoded is kept. A cine can
-    be pickled and used after a fork: it opens its file again. It is not for several threads at once.
+    (`cine[:8, 20:200, 40:300]`) crop what was decoded. `np.asarray(cine)` reads it all. Nothing decoded is kept. A cine
+    can be pickled and used after a fork: it opens its file again. It is not for several threads at once.
 
     Attributes:
         source: the file or folder.
@@ -111,7 +112,8 @@ class Cine:
     def audio(self) -> Audio | None:
         """The sound, decoded at the first use, or None where there is no track; see `Audio.is_silent`."""
         if not self._audio_read:
-            self._audio = self._opened().audio() if self.facts.has_audio else None
+            with typed_faults(self.source):
+                self._audio = self._opened().audio() if self.facts.has_audio else None
             self._audio_read = True
         return self._audio
 
@@ -147,23 +149,27 @@ class Cine:
         unique, places = np.unique(wanted, return_inverse=True)
         order = np.argsort(places, kind="stable")
         bounds = np.searchsorted(places[order], np.arange(len(unique) + 1))
-        frames_read = self._opened().frames_at([int(i) for i in unique])
-        for n, frame in enumerate(frames_read):
-            out[order[bounds[n] : bounds[n + 1]]] = to_channels(frame, self._channels)
+        with typed_faults(self.source):
+            for n, frame in enumerate(self._opened().frames_at(unique.tolist())):
+                out[order[bounds[n] : bounds[n + 1]]] = to_channels(frame, self._channels)
         return out
 
     def iter_frames(self) -> Iterator[np.ndarray]:
         """Yields every frame in turn, holding one at a time."""
-        for frame in self._opened().frames_at(range(self.facts.frames)):
+        frames = self._opened().frames_at(range(self.facts.frames))
+        while True:
+            with typed_faults(self.source):
+                frame = next(frames, None)
+            if frame is None:
+                return
             yield to_channels(frame, self._channels)
 
     def unreadable_frames(self) -> list[int]:
-        """Numbers of the frames that cannot be decoded. Decodes every frame, so it takes as long as reading them all."""
+        """Numbers of the frames that cannot be decoded. Decodes them all, so it takes its time."""
         damaged = []
         for index in range(self.facts.frames):
             try:
-                for _ in self._opened().frames_at([index]):
-                    pass
+                self.read([index])
             except CineError:
                 damaged.append(index)
         return damaged

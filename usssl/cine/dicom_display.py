@@ -15,8 +15,8 @@ class Display:
     """What turns samples to bytes, the same for all frames.
 
     Attributes:
-        table: for one-sample images a lookup table of bytes, `(2 ** bits,)` or `(2 ** bits, 3)`; None where the samples are
-            bytes already.
+        table: for one-sample images a lookup table of bytes, `(2 ** bits,)` or `(2 ** bits, 3)`; None where the samples
+            are bytes already.
         offset: what is added to a sample before it is looked up (for signed samples).
         mask: bits of a sample that count.
     """
@@ -29,9 +29,9 @@ class Display:
 def display_of(dataset: Any, layout: PixelLayout) -> Display:
     """Builds the lookup table of an image.
 
-    MONOCHROME of 8 bits is shown as it is stored (inverted for MONOCHROME1): ultrasound bytes are meant for the screen. Of
-    9 to 16 bits it goes through the modality transform and the first VOI LUT or window (PS3.3 C.11.1, C.11.2), or, where
-    there is none, from the whole stored range to 0–255. PALETTE COLOR goes through its colour tables (C.7.9).
+    MONOCHROME of 8 bits is shown as it is stored (inverted for MONOCHROME1): ultrasound bytes are meant for the screen.
+    Of 9 to 16 bits it goes through the modality transform and the first VOI LUT or window (PS3.3 C.11.1, C.11.2), or,
+    where there is none, from the whole stored range to 0–255. PALETTE COLOR goes through its colour tables (C.7.9).
 
     Raises:
         ValueError: if a table that is needed is missing or damaged.
@@ -135,6 +135,6 @@ def _first_number(value: Any) -> float | None:
     if not isinstance(value, str) and hasattr(value, "__iter__"):
         value = next(iter(value), None)
     try:
-        return float(value)  # type: ignore[arg-type]
+        return float(value)
     except (TypeError, ValueError):
         return None

@@ -7,7 +7,7 @@ import warnings
 import zlib
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import Any, BinaryIO, Literal
 
 from usssl.errors import CineError, CineLimitError
 
@@ -75,7 +75,7 @@ def open_dicom(path: Path) -> DicomFile:
 
 
 def _transfer_syntax(stream: BinaryIO) -> tuple[str, int]:
-    """(UID, end of the file meta group); ("", 0) where there is none. Group 2 is explicit little endian (PS3.10, 7.1)."""
+    """(UID, end of file meta group), or ("", 0). Group 2 is always explicit little endian (PS3.10, 7.1)."""
     stream.seek(128)
     if stream.read(4) != b"DICM":
         return "", 0
@@ -114,17 +114,17 @@ def _guessed_syntax(dataset: Any) -> str:
 
 def _pixel_element(path: Path, stream: BinaryIO, dataset: Any) -> tuple[int, int | None]:
     implicit, little = dataset.original_encoding
-    order = "little" if little in (True, None) else "big"
+    order: Literal["little", "big"] = "big" if little is False else "little"
     head = stream.read(8)
-    tag = (int.from_bytes(head[:2], order), int.from_bytes(head[2:4], order))  # type: ignore[arg-type]
+    tag = (int.from_bytes(head[:2], order), int.from_bytes(head[2:4], order))
     if tag in ((0x7FE0, 0x0008), (0x7FE0, 0x0009)):
         raise CineError(path, "its pixels are floating point numbers, which are not read")
     if tag != (0x7FE0, 0x0010):
         raise CineError(path, _without_pixels(dataset))
     if implicit:
-        length = int.from_bytes(head[4:8], order)  # type: ignore[arg-type]
+        length = int.from_bytes(head[4:8], order)
     elif head[4:6] in _LONG_VRS:
-        length = int.from_bytes(stream.read(4), order)  # type: ignore[arg-type]
+        length = int.from_bytes(stream.read(4), order)
     else:
         raise CineError(path, "its pixel data element is damaged")
     return stream.tell(), None if length == _UNDEFINED else length

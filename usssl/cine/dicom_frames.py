@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -56,8 +57,8 @@ def encapsulated_frames(
 ) -> FrameTable:
     """Frames of encapsulated pixel data.
 
-    An offset table, extended or basic, is believed only where each of its entries points at an item; otherwise frames are
-    told by the markers that their coded data start with.
+    An offset table, extended or basic, is believed only where each of its entries points at an item; otherwise frames
+    are told by the markers that their coded data start with.
 
     Args:
         path: for messages.
@@ -123,10 +124,12 @@ def _scan(path: Path, stream: BinaryIO, start: int) -> tuple[list[int], list[Seg
 def _by_offsets(fragments: list[Segment], offsets: list[int]) -> list[list[Segment]] | None:
     """Groups fragments by the offsets of their items, or None where the offsets do not fit them."""
     items = {offset - 8: n for n, (offset, _) in enumerate(fragments)}
-    firsts = [items.get(offset) for offset in offsets]
-    if firsts[0] != 0 or None in firsts or any(b <= a for a, b in zip(firsts, firsts[1:], strict=False)):  # type: ignore[operator]
+    if any(offset not in items for offset in offsets):
         return None
-    return [fragments[a:b] for a, b in zip(firsts, [*firsts[1:], len(fragments)], strict=True)]
+    firsts = [*(items[offset] for offset in offsets), len(fragments)]
+    if firsts[0] != 0 or any(b <= a for a, b in itertools.pairwise(firsts)):
+        return None
+    return [fragments[a:b] for a, b in itertools.pairwise(firsts)]
 
 
 def _by_markers(

@@ -31,8 +31,8 @@ UNITS = ("none", "percent", "db", "cm", "s", "hz", "db/s", "cm/s", "cm2", "cm2/s
 def read_regions(dataset: Any, rows: int, columns: int) -> tuple[Region, ...]:
     """The regions that Sequence of Ultrasound Regions (0018,6011) lists, their boxes clamped to the frame.
 
-    X1 and Y1 are the last pixel (C.8.5.5.1.3); some writers give the one after it, which the clamp absorbs. A box that reaches
-    further out than that means another, larger image: `Region.inside` is then False.
+    X1 and Y1 are the last pixel (C.8.5.5.1.3); some writers give the one after it, which the clamp absorbs. A box that
+    reaches further out than that means another, larger image: `Region.inside` is then False.
 
     Args:
         dataset: the pydicom data set.
@@ -48,14 +48,15 @@ def read_regions(dataset: Any, rows: int, columns: int) -> tuple[Region, ...]:
 
 
 def pixel_spacing(dataset: Any, regions: tuple[Region, ...]) -> tuple[tuple[float, float] | None, tuple[str, ...]]:
-    """(row, column) spacing in mm of the largest trusted B-mode or colour region, else Pixel Spacing (0028,0030), else None.
+    """The spacing of the image: of its largest B-mode or colour region, else Pixel Spacing (0028,0030).
 
     Returns:
-        The spacing, and sentences on what could not be trusted.
+        (row, column) in mm or None, and sentences on what could not be trusted.
     """
     notes = []
     if any(not region.inside for region in regions):
         notes.append("a region lies outside the frame, so the regions mean another image and give no spacing")
+        regions = ()
     images = [r for r in regions if r.kind in ("b_mode", "color_flow") and r.spacing_mm is not None]
     if images:
         largest = max(images, key=lambda r: (r.box[2] - r.box[0]) * (r.box[3] - r.box[1]))

@@ -17,11 +17,11 @@ _DISAGREE = 0.1  # rates further apart than this are worth a warning
 def frame_times(dataset: Any, frames: int) -> tuple[float | None, np.ndarray, str, tuple[str, ...]]:
     """Frame rate and times, by the standard's order of precedence.
 
-    PS3.3 C.7.6.6 makes the Frame Increment Pointer (0028,0009) say which attribute spaces the frames: it comes first, be it
-    Frame Time Vector (0018,1065) or Frame Time (0018,1063), both in milliseconds (C.7.6.5.1.1, C.7.6.5.1.2). Where it is
-    missing or points elsewhere: Frame Time Vector, Frame Time, Actual Frame Duration (0018,1242, ms), Cine Rate
-    (0018,0040, frames a second), and last Recommended Display Frame Rate (0008,2144), which speaks of playback only.
-    Values that are not positive are passed over.
+    PS3.3 C.7.6.6 makes the Frame Increment Pointer (0028,0009) say which attribute spaces the frames: it comes first,
+    be it Frame Time Vector (0018,1065) or Frame Time (0018,1063), both in milliseconds (C.7.6.5.1.1, C.7.6.5.1.2).
+    Where it is missing or points elsewhere: Frame Time Vector, Frame Time, Actual Frame Duration (0018,1242, ms), Cine
+    Rate (0018,0040, frames a second), and last Recommended Display Frame Rate (0008,2144), which speaks of playback
+    only. Values that are not positive are passed over.
 
     Args:
         dataset: the pydicom data set.

@@ -78,7 +78,8 @@ def write_dicom(
         patient_id: PatientID.
         transfer_syntax: `jpeg` (baseline, lossy), `rle` or `native` (both lossless).
         quality: of JPEG, 1 to 100.
-        seed: makes the UIDs and dates the same at every run; instances of one study share what stands before the last `/`.
+        seed: makes the UIDs and dates the same at every run; instances of one study share what stands before the last
+            `/`.
         tags: further elements by keyword, such as `{"Manufacturer": "…"}`; they win over what is set here.
 
     Returns:

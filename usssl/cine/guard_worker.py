@@ -1,7 +1,7 @@
-"""The process that decodes an untrusted file for `open_cine_guarded`: asked on standard input, answering on standard output.
+"""The process that decodes an untrusted file for `open_cine_guarded`, asked and answering over its standard streams.
 
-A message is eight bytes of length, then that many bytes: JSON, or the pixels of one frame. Nothing is pickled, since what
-comes out of a decoder that a file has taken over must not run in the parent.
+A message is eight bytes of length, then that many bytes: JSON, or the pixels of one frame. Nothing is pickled: what comes
+out of a decoder that a file has taken over must not run in the parent.
 """
 
 from __future__ import annotations
@@ -13,15 +13,13 @@ import sys
 from pathlib import Path
 from typing import Any, BinaryIO
 
-import numpy as np
-
 from usssl.cine.facts import Limits
 from usssl.cine.opening import open_source
 from usssl.cine.source import FrameSource
 from usssl.errors import CineError, CineLimitError, UssslError
 
 
-def send(stream: BinaryIO, message: bytes | memoryview) -> None:
+def send(stream: BinaryIO, message: bytes) -> None:
     """Writes one message."""
     stream.write(len(message).to_bytes(8, "little"))
     stream.write(message)
@@ -78,14 +76,14 @@ def _answer(answers: BinaryIO, source: FrameSource, request: dict[str, Any]) -> 
     if request["do"] == "read":
         for frame in source.frames_at(request["indices"]):
             _send_json(answers, {"shape": frame.shape})
-            send(answers, memoryview(np.ascontiguousarray(frame)).cast("B"))
+            send(answers, frame.tobytes())
     elif request["do"] == "audio":
         audio = source.audio()
         if audio is None:
             _send_json(answers, {"audio": None})
         else:
             _send_json(answers, {"audio": {"rate": audio.rate, "start": audio.start}})
-            send(answers, memoryview(np.ascontiguousarray(audio.waveform)).cast("B"))
+            send(answers, audio.waveform.tobytes())
     else:
         _send_json(answers, {"patient": source.patient()})
 
@@ -110,12 +108,11 @@ def _send_error(stream: BinaryIO, error: UssslError) -> None:
 
 
 def _limit_memory(extra: int) -> None:
-    """Bounds the address space to what is in use now and `extra` bytes more; nothing where the system has no such limit."""
+    """Bounds the address space to what is in use and `extra` bytes more, where the system can."""
     try:
         import resource
 
-        with open("/proc/self/statm") as line:
-            used = int(line.read().split()[0]) * resource.getpagesize()
+        used = int(Path("/proc/self/statm").read_text().split()[0]) * resource.getpagesize()
         resource.setrlimit(resource.RLIMIT_AS, (used + extra, used + extra))
     except (ImportError, OSError, ValueError):
         return

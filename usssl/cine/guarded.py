@@ -12,7 +12,7 @@ import sys
 import threading
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO, cast
 
 import numpy as np
 
@@ -29,9 +29,9 @@ _AT_ONCE = 64  # frames of one request; each request has the whole time limit
 def open_cine_guarded(path: str | Path, *, color: Color = "native", limits: Limits | None = None) -> Cine:
     """Opens a file as `open_cine` does, but decodes it in a process of its own.
 
-    That process may take no more memory than `Limits.max_memory`, and no longer than `Limits.max_seconds` for opening, for
-    up to 64 frames, and for the sound. If it hangs it is stopped, if it dies it is replaced at the next request; either
-    way the caller gets an error. Starting it takes about a second.
+    That process may take no more memory than `Limits.max_memory`, and no longer than `Limits.max_seconds` for opening,
+    for up to 64 frames, and for the sound. If it hangs it is stopped, if it dies it is replaced at the next request;
+    either way the caller gets an error. Starting it takes about a second.
 
     Args:
         path: as for `open_cine`.
@@ -103,7 +103,7 @@ class GuardedSource(FrameSource):
     def _start(self) -> dict[str, Any]:
         root = str(Path(__file__).resolve().parents[2])
         paths = [root, *filter(None, [os.environ.get("PYTHONPATH")])]
-        self._process = subprocess.Popen(  # noqa: S603 — our own module, no shell
+        self._process = subprocess.Popen(
             [sys.executable, "-P", "-m", "usssl.cine.guard_worker"],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
@@ -125,7 +125,12 @@ class _Conversation:
     """One request and its answers, under a clock that stops the process."""
 
     def __init__(
-        self, owner: GuardedSource, process: subprocess.Popen[bytes], path: Path, limits: Limits, request: dict[str, Any]
+        self,
+        owner: GuardedSource,
+        process: subprocess.Popen[bytes],
+        path: Path,
+        limits: Limits,
+        request: dict[str, Any],
     ) -> None:
         self._owner, self._process, self._path, self._limits = owner, process, path, limits
         self._request = request
@@ -154,11 +159,11 @@ class _Conversation:
     def __enter__(self) -> _Conversation:
         assert self._process.stdin is not None
         assert self._process.stdout is not None
-        self._answers = self._process.stdout
+        self._answers = cast(BinaryIO, self._process.stdout)
         self._clock.daemon = True
         self._clock.start()
         try:
-            send(self._process.stdin, json.dumps(self._request).encode())
+            send(cast(BinaryIO, self._process.stdin), json.dumps(self._request).encode())
         except OSError:
             self.__exit__(EOFError, EOFError(), None)
         return self

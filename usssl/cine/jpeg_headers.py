@@ -35,8 +35,8 @@ class JpegHeader:
     def is_ycc(self, photometric: str) -> bool:
         """True where three components are YCbCr.
 
-        What the coded data say outweighs the DICOM tag, which often says RGB of images that a JPEG library turned to YCbCr
-        while coding: an Adobe or JFIF marker, or subsampling. Only where they are silent does the tag decide.
+        What the coded data say outweighs the DICOM tag, which often says RGB of images that a JPEG library turned to
+        YCbCr while coding: an Adobe or JFIF marker, or subsampling. Only where they are silent does the tag decide.
         """
         if self.adobe is not None:
             return self.adobe != 0
@@ -48,7 +48,7 @@ class JpegHeader:
 
     @property
     def libjpeg_takes_ycc(self) -> bool:
-        """Whether libjpeg, which knows no DICOM tag, takes three components for YCbCr (its `default_decompress_parms`)."""
+        """Whether libjpeg takes three components for YCbCr (its `default_decompress_parms`)."""
         if self.jfif:
             return True
         if self.adobe is not None:

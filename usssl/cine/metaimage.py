@@ -37,7 +37,9 @@ class MetaImageSource(FrameSource):
             self._dtype, self._shape, frames = _layout(path, fields)
             frame_bytes = int(np.prod(self._shape, dtype=np.float64)) * self._dtype.itemsize
             if self._shape[0] * self._shape[1] > limits.max_frame_pixels:
-                raise CineLimitError(path, f"its frames are {self._shape[1]}x{self._shape[0]}, more than the limits allow")
+                raise CineLimitError(
+                    path, f"its frames are {self._shape[1]}x{self._shape[0]}, more than the limits allow"
+                )
             if frames > limits.max_frames:
                 raise CineLimitError(path, f"it has {frames} frames; the limit is {limits.max_frames}")
             packed = fields.get("CompressedData", "False").lower() == "true"
@@ -195,7 +197,9 @@ def _layout(path: Path, fields: Mapping[str, str]) -> tuple[np.dtype, tuple[int,
         raise CineError(path, f"{channels} channel(s) of {element} are not supported")
     if len(sizes) not in (2, 3, 4) or min(sizes) < 1 or (len(sizes) == 4 and sizes[2] != 1):
         raise CineError(path, f"a size of {' x '.join(map(str, sizes))} is no sequence of frames")
-    order = ">" if fields.get("BinaryDataByteOrderMSB", fields.get("ElementByteOrderMSB", "")).lower() == "true" else "<"
+    order = (
+        ">" if fields.get("BinaryDataByteOrderMSB", fields.get("ElementByteOrderMSB", "")).lower() == "true" else "<"
+    )
     shape = (sizes[1], sizes[0]) if channels == 1 else (sizes[1], sizes[0], 3)
     return np.dtype(order + _TYPES[element]), shape, sizes[-1] if len(sizes) > 2 else 1
 

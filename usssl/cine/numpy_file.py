@@ -21,8 +21,8 @@ _RATES = ("fps", "frame_rate")
 class NumpySource(FrameSource):
     """An array `(T, H, W)`, `(T, H, W, 1)` or `(T, H, W, 3)` of bytes, booleans or 16-bit integers.
 
-    An `.npz` file may hold `fps`, too; its array is the one named `frames`, `cine`, `video` or `images`, or the only one of
-    three or more dimensions. Pickled objects are never read.
+    An `.npz` file may hold `fps`, too; its array is the one named `frames`, `cine`, `video` or `images`, or the only
+    one of three or more dimensions. Pickled objects are never read.
     """
 
     def __init__(self, path: Path, kind: str, color: Color, limits: Limits, threads: int | None = None) -> None:
@@ -86,7 +86,9 @@ def _header(archive: zipfile.ZipFile, name: str) -> tuple[int, ...]:
     try:
         with archive.open(f"{name}.npy") as stream:
             version = np.lib.format.read_magic(stream)
-            read: Any = np.lib.format.read_array_header_1_0 if version == (1, 0) else np.lib.format.read_array_header_2_0
+            read: Any = (
+                np.lib.format.read_array_header_1_0 if version == (1, 0) else np.lib.format.read_array_header_2_0
+            )
             return tuple(read(stream)[0])
     except (KeyError, ValueError):
         return ()

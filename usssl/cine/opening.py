@@ -9,9 +9,10 @@ from pathlib import Path
 
 from usssl.cine.cine import Cine
 from usssl.cine.facts import Color, Limits
+from usssl.cine.faults import typed_faults
 from usssl.cine.sniff import VIDEO_FORMATS, kind_of, read_head
 from usssl.cine.source import FrameSource
-from usssl.errors import CineError, CineLimitError, UssslError
+from usssl.errors import CineError, CineLimitError
 
 _BACKENDS = {
     "dicom": "dicom:open_dicom_source",
@@ -35,10 +36,12 @@ def open_cine(
     stretched to 0–255, and the fastest way to read video.
 
     Args:
-        path: DICOM, MP4/MOV, AVI, Matroska/WebM, MPEG, GIF, TIFF, MetaImage, NumPy file, still image, or a folder of images.
+        path: DICOM, MP4/MOV, AVI, Matroska/WebM, MPEG, GIF, TIFF, MetaImage, NumPy file, still image, or a folder of
+            images.
         color: `native`, `grey` or `rgb`.
         limits: what the file may ask for; the defaults of `Limits` where None.
-        threads: decoder threads; None takes one in a worker process and as many as there are cores (at most 8) elsewhere.
+        threads: decoder threads; None takes one in a worker process and as many as there are cores (at most 8)
+            elsewhere.
 
     Raises:
         CineError: if it cannot be read, with the reason.
@@ -58,20 +61,13 @@ def open_source(path: Path, color: Color, limits: Limits, threads: int | None = 
     Raises:
         CineError: as `open_cine`.
     """
-    try:
+    with typed_faults(path):
         kind = "folder" if path.is_dir() else kind_of(read_head(path))
         if kind not in _BACKENDS:
             raise CineError(path, "its content is no known kind of cine (DICOM, video, TIFF, GIF, MetaImage, NumPy)")
         source = _backend(kind)(path, kind, color, limits, threads)
         _check_size(path, source, limits)
         return source
-    except UssslError:
-        raise
-    except MemoryError:
-        raise CineLimitError(path, "it asks for more memory than there is") from None
-    except Exception as error:  # decoders of untrusted bytes raise anything
-        # The message of a foreign error may quote the header, so only its type is told.
-        raise CineError(path, f"it is damaged or of a kind not foreseen ({type(error).__name__})") from error
 
 
 def _check_size(path: Path, source: FrameSource, limits: Limits) -> None:
@@ -93,4 +89,3 @@ def _check_size(path: Path, source: FrameSource, limits: Limits) -> None:
 def _backend(kind: str) -> Callable[..., FrameSource]:
     module, name = _BACKENDS[kind].split(":")
     return getattr(importlib.import_module(f"usssl.cine.{module}"), name)
-

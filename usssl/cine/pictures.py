@@ -28,7 +28,9 @@ class TiffSource(FrameSource):
         first = next((page for page in pages if not page.is_reduced), pages[0])
         size = (first.rows, first.columns)
         self._page_numbers = [
-            n for n, page in enumerate(pages) if (page.rows, page.columns) == size and page.is_reduced == first.is_reduced
+            n
+            for n, page in enumerate(pages)
+            if (page.rows, page.columns) == size and page.is_reduced == first.is_reduced
         ]
         self._size = size
         if first.rows * first.columns > limits.max_frame_pixels:

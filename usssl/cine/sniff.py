@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Literal
 
 from usssl.errors import CineError
 
@@ -77,12 +78,13 @@ def _is_bare_dicom(head: bytes) -> bool:
     """A DICOM data set without preamble starts with group 2 or 8 and a small element number, little or big endian."""
     if len(head) < 16:
         return False
-    for order in ("little", "big"):
-        group = int.from_bytes(head[0:2], order)  # type: ignore[arg-type]
-        element = int.from_bytes(head[2:4], order)  # type: ignore[arg-type]
+    orders: tuple[Literal["little", "big"], ...] = ("little", "big")
+    for order in orders:
+        group = int.from_bytes(head[0:2], order)
+        element = int.from_bytes(head[2:4], order)
         if group in (2, 8) and element <= 0x1000:
             explicit = head[4:6].isalpha() and head[4:6].isupper()
-            length = int.from_bytes(head[4:8], order)  # type: ignore[arg-type]
+            length = int.from_bytes(head[4:8], order)
             if explicit or length <= 256:
                 return True
     return False

@@ -5,7 +5,9 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import BinaryIO
+from typing import BinaryIO, Literal
+
+ByteOrder = Literal["little", "big"]
 
 _WIDTH, _LENGTH, _SUBFILE, _DESCRIPTION, _BITS, _SAMPLES = 256, 257, 254, 270, 258, 277
 _SIZES = {1: 1, 2: 1, 3: 2, 4: 4, 16: 8}  # field types read here: BYTE, ASCII, SHORT, LONG, LONG8
@@ -51,10 +53,10 @@ def tiff_pages(stream: BinaryIO, most: int) -> Iterator[TiffPage]:
     """
     stream.seek(0)
     head = stream.read(16)
-    order = "little" if head[:2] == b"II" else "big"
+    order: ByteOrder = "little" if head[:2] == b"II" else "big"
     big = head[2:4] in (b"+\0", b"\0+")
     pointer = 8 if big else 4
-    place = int.from_bytes(head[8:16] if big else head[4:8], order)  # type: ignore[arg-type]
+    place = int.from_bytes(head[8:16] if big else head[4:8], order)
     seen: set[int] = set()
     while place and len(seen) < most:
         if place in seen:
@@ -69,25 +71,25 @@ def tiff_pages(stream: BinaryIO, most: int) -> Iterator[TiffPage]:
         yield _page(stream, entries, order, big)
 
 
-def _page(stream: BinaryIO, entries: bytes, order: str, big: bool) -> TiffPage:
+def _page(stream: BinaryIO, entries: bytes, order: ByteOrder, big: bool) -> TiffPage:
     size = 20 if big else 12
     found: dict[int, tuple[int, bytes]] = {}
     for start in range(0, len(entries) - size + 1, size):
         entry = entries[start : start + size]
-        tag, kind = (int.from_bytes(entry[n : n + 2], order) for n in (0, 2))  # type: ignore[arg-type]
+        tag, kind = (int.from_bytes(entry[n : n + 2], order) for n in (0, 2))
         if tag not in (_WIDTH, _LENGTH, _SUBFILE, _DESCRIPTION, _BITS, _SAMPLES) or kind not in _SIZES:
             continue
-        count = int.from_bytes(entry[4 : 12 if big else 8], order)  # type: ignore[arg-type]
+        count = int.from_bytes(entry[4 : 12 if big else 8], order)
         inline = entry[12:] if big else entry[8:]
         length = min(count * _SIZES[kind], _MAX_TEXT)
         if length > len(inline):
-            stream.seek(int.from_bytes(inline, order))  # type: ignore[arg-type]
+            stream.seek(int.from_bytes(inline, order))
             inline = stream.read(length)
         found[tag] = (_SIZES[kind], inline[:length])
 
     def value(tag: int, default: int) -> int:
         width, data = found.get(tag, (0, b""))
-        return int.from_bytes(data[:width], order) if data else default  # type: ignore[arg-type]
+        return int.from_bytes(data[:width], order) if data else default
 
     if value(_WIDTH, 0) < 1 or value(_LENGTH, 0) < 1:
         raise ValueError("a TIFF directory states no size")
@@ -101,11 +103,11 @@ def _page(stream: BinaryIO, entries: bytes, order: str, big: bool) -> TiffPage:
     )
 
 
-def _integer(stream: BinaryIO, size: int, order: str) -> int:
+def _integer(stream: BinaryIO, size: int, order: ByteOrder) -> int:
     data = stream.read(size)
     if len(data) < size:
         raise ValueError("its TIFF directories are cut off")
-    return int.from_bytes(data, order)  # type: ignore[arg-type]
+    return int.from_bytes(data, order)
 
 
 def _positive(text: str) -> float:

@@ -12,7 +12,8 @@ from usssl.errors import CineError
 
 _SEEK_PAYS = 2  # a seek costs about as much as decoding this many frames
 _INTRA_SEEK_PAYS = 64  # where every frame stands alone, passing over a packet costs nearly nothing
-# Decoders known to drop a frame that no other builds on when told so packet by packet; others drop more, or at other times.
+# Decoders known to drop a frame that no other builds on when told so packet by packet; others drop more, or at other
+# times.
 _CAN_PASS_OVER = frozenset(("h264", "hevc", "mpeg1video", "mpeg2video", "mpeg4"))
 
 
@@ -76,7 +77,7 @@ class FrameDecoder:
 
     def close(self) -> None:
         """Releases the file."""
-        self._packets = iter(())
+        self._packets: Iterator[Any] = iter(())
         if self._container is not None:
             self._container.close()
             self._container = None
@@ -88,7 +89,7 @@ class FrameDecoder:
         self._reset()
 
     def _reset(self) -> None:
-        self._packets: Iterator[Any] = self._container.demux(self._stream)
+        self._packets = self._container.demux(self._stream)
         self._ready: deque[tuple[int, Any]] = deque()
         self._position = 0  # the next frame that can come out
         self._passed: set[int] = set()  # frames left undecoded on the way here
@@ -125,7 +126,7 @@ class FrameDecoder:
         self._start()  # the container cannot seek there
 
     def _decode_to(self, target: int, asked: set[int], last: int) -> Any | None:
-        """Feeds packets until `target` comes out; None where it turned out damaged, or the decoder had to start again."""
+        """Feeds packets until `target` comes out; None where it proved damaged, or the decoder started again."""
         while True:
             while self._ready:
                 number, frame = self._ready.popleft()

@@ -19,8 +19,8 @@ def is_grey_format(pixel_format: str) -> bool:
 def frame_pixels(frame: Any, channels: int, rotation: int) -> np.ndarray:
     """Pixels of a PyAV video frame as it is to be shown.
 
-    Grey is the luma plane, stretched from 16–235 to 0–255 where the stream is of limited range; for RGB formats it is the
-    ITU-R 601 luma.
+    Grey is the luma plane, stretched from 16–235 to 0–255 where the stream is of limited range; for RGB formats it is
+    the ITU-R 601 luma.
 
     Args:
         frame: a decoded frame.

@@ -23,7 +23,8 @@ class VideoIndex:
         dts: decoding time stamps, int64 `(frames,)`.
         intra: every frame is a key frame.
         seekable: False where time stamps are missing or repeat: frames can then only be counted from the start.
-        lost: time stamps of the frames left out because their packets are damaged, or because they build on such a frame.
+        lost: time stamps of the frames left out because their packets are damaged, or because they build on such a
+            frame.
     """
 
     pts: np.ndarray
@@ -41,7 +42,7 @@ class VideoIndex:
         return cls(count, count, np.zeros_like(count), count, intra=False, seekable=False)
 
     def after_damage(self, frame: int) -> set[int]:
-        """Frames that cannot be trusted once the packet of `frame` failed: it and what builds on it, or is shown later."""
+        """Frames not to be trusted once the packet of `frame` failed: it and what builds on it or is shown later."""
         group = np.flatnonzero(self.key == self.key[frame])
         first = group[self.order[group] >= self.order[frame]].min()
         return set(group[group >= first].tolist())

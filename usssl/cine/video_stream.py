@@ -44,7 +44,8 @@ class VideoFile:
             return av.open(
                 f"file:{self.path}" if self.stream is None else self.stream,
                 format=VIDEO_FORMATS[self.kind],
-                # A file may name other files or addresses; only this one is opened, and playlists have no demultiplexer.
+                # A file may name other files or addresses; only this one is opened, and playlists have no
+                # demultiplexer.
                 container_options={"protocol_whitelist": "file", "max_pixels": str(self.max_frame_pixels)},
                 metadata_errors="replace",
                 buffer_size=1 << 18,
