@@ -84,14 +84,17 @@ def test_the_version_is_the_same_everywhere(project, repository):
 
 def test_help_comes_at_once():
     usssl = Path(sys.executable).with_name("usssl")
-    seconds = []
+    wall, processor = [], []
     for _ in range(5):
-        start = time.perf_counter()
+        start, before = time.perf_counter(), os.times()
         found = run(usssl, "--help")
-        seconds.append(time.perf_counter() - start)
+        wall.append(time.perf_counter() - start)
+        after = os.times()
+        processor.append(after.children_user + after.children_system - before.children_user - before.children_system)
         assert found.returncode == 0, found.stderr
     assert "pretrain" in found.stdout
-    assert min(seconds) < 0.3
+    busy = os.getloadavg()[0] > (os.cpu_count() or 1)  # then waiting for others is most of the wall time
+    assert min(processor if busy else wall) < 0.3
 
 
 @pytest.mark.parametrize("code", ["import usssl", "import usssl; dir(usssl)", "from usssl import cli; cli.app"])
