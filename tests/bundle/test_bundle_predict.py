@@ -8,10 +8,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from tests.bundles import make_tiny_bundle, metadata_of, softmax, tiny_image, tiny_window, write_metadata
+from tests.bundles import make_tiny_bundle, softmax, tiny_image, tiny_window
 from usssl.bundle import Bundle, Prediction, PredictionStoppedError, open_bundle, stream
 from usssl.bundle.stream import pieces, spread
-from usssl.errors import BundleError, CineError, UsageError
+from usssl.errors import CineError, UsageError
 
 ALL = ("planes", "saliency", "retrieval", "recognition")
 
@@ -112,15 +112,6 @@ def test_progress_and_stop(bundle: Bundle) -> None:
 def test_what_is_no_cine(bundle: Bundle, cine: np.ndarray) -> None:
     with pytest.raises(UsageError, match="cine"):
         bundle.predict(cine)
-
-
-def test_classes_that_do_not_fit_the_model(tmp_path: Path) -> None:
-    folder = make_tiny_bundle(tmp_path / "b")
-    metadata = metadata_of(folder)
-    metadata["usssl"]["classes"] = ["one", "two"]
-    write_metadata(folder, metadata)
-    with pytest.raises(BundleError, match="plane_probs of shape"):
-        open_bundle(folder, device="cpu").predict(cine_of(3))
 
 
 class LongCine:

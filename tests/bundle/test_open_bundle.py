@@ -11,7 +11,7 @@ import pytest
 
 from tests.bundles import make_tiny_bundle, metadata_of, write_metadata
 from usssl.bundle import open_bundle, session
-from usssl.bundle.onnx_file import external_data
+from usssl.bundle.onnx_file import external_data, pruned
 from usssl.errors import BundleError
 
 
@@ -141,6 +141,13 @@ def test_model_without_the_output_of_its_task(folder: Path, tmp_path: Path) -> N
     assert "lacks the output plane_probs" in refusal(folder)
 
 
+def test_classes_that_do_not_fit_the_model(folder: Path) -> None:
+    metadata = metadata_of(folder)
+    metadata["usssl"]["classes"] = ["one", "two"]
+    write_metadata(folder, metadata)
+    assert "tells 3 classes apart but its metadata names 2" in refusal(folder)
+
+
 def test_model_with_another_input(folder: Path) -> None:
     model = onnx.parser.parse_model(
         '<ir_version: 8, opset_import: ["": 13]> g (float[n] pixels) => (float[n] y) { y = Identity(pixels) }'
@@ -180,3 +187,35 @@ def test_external_data_is_found_wherever_a_tensor_can_hide() -> None:
 def test_weights_inside_are_no_external_data(folder: Path) -> None:
     assert external_data((folder / "models/model.onnx").read_bytes()) == ""
     assert external_data(b"\xff" * 100) == ""
+
+
+def test_a_pruned_model_is_what_onnx_extracts(folder: Path, tmp_path: Path) -> None:
+    """The reference is `onnx.utils.extract_model`, which finds the nodes by walking the graph of parsed messages."""
+    model = folder / "models/model.onnx"
+    onnx.utils.extract_model(model, tmp_path / "part.onnx", ["frames", "fixed_window"], ["window"])
+    reference = onnx.load(tmp_path / "part.onnx").graph
+    found = onnx.load_from_string(pruned(model.read_bytes(), ["window"])).graph
+    onnx.checker.check_model(onnx.load_from_string(pruned(model.read_bytes(), ["window"])), full_check=True)
+    assert {node.output[0] for node in found.node} == {node.output[0] for node in reference.node}
+    assert len(found.node) < len(onnx.load(model).graph.node)
+    assert [output.name for output in found.output] == ["window"]
+    assert [value.name for value in found.input] == ["frames", "fixed_window"]
+    assert [tensor.name for tensor in found.initializer] == ["fixed_window"]
+
+
+def test_pruning_keeps_what_inner_graphs_read() -> None:
+    text = """<ir_version: 9, opset_import: ["": 18]>
+    g (float[2] x, bool c) => (float[2] y, float[2] z) <float[2] used = {1.0, 2.0}, float[2] unused = {3.0, 4.0}> {
+        double = Add (x, x)
+        y = If (c) <
+            then_branch = t () => (float[2] a) { a = Add (double, used) },
+            else_branch = e () => (float[2] b) { b = Identity (x) }
+        >
+        z = Mul (x, unused)
+    }"""
+    model = onnx.parser.parse_model(text)
+    part = onnx.load_from_string(pruned(model.SerializeToString(), ["y"]))
+    onnx.checker.check_model(part, full_check=True)
+    assert [node.op_type for node in part.graph.node] == ["Add", "If"]
+    assert [tensor.name for tensor in part.graph.initializer] == ["used"]
+    assert pruned(model.SerializeToString(), ["y", "z"]) == model.SerializeToString()

@@ -15,7 +15,7 @@ import numpy.typing as npt
 
 from usssl.bundle import providers
 from usssl.bundle.metadata import MODEL_FILE, OUTPUT_OF_TASK, BundleMetadata
-from usssl.bundle.onnx_file import external_data
+from usssl.bundle.onnx_file import external_data, pruned
 from usssl.errors import BundleError
 
 FRAMES = "frames"
@@ -69,23 +69,12 @@ class Session:
     def __init__(
         self, content: bytes, metadata: BundleMetadata, *, device: str = "auto", threads: int | None = None
     ) -> None:
-        import onnxruntime as ort
-
         wanted, self.remark = providers.choose(device)
-        options = ort.SessionOptions()
-        options.log_severity_level = 3
         self.threads = threads if threads is not None else available_cores()
-        options.intra_op_num_threads = self.threads
-        options.inter_op_num_threads = 1
-        # The threads are shared with decoders; spinning would take their cores while the model waits for frames.
-        options.add_session_config_entry("session.intra_op.allow_spinning", "0")
-        try:
-            self._session = ort.InferenceSession(content, options, providers=wanted)
-        except Exception as error:
-            raise BundleError(
-                f"onnxruntime {ort.__version__} refuses the model ({_first_line(error)}); "
-                "update onnxruntime or export it again"
-            ) from None
+        self._content, self._providers = content, wanted
+        self._session = self._start(content)
+        self._parts: dict[frozenset[str], Any] = {}
+        self._starting = threading.Lock()
         self.provider: str = self._session.get_providers()[0]
         # Calls side by side on one GPU gain nothing and each claims its own memory.
         self._turn = contextlib.nullcontext() if self.provider == providers.CPU else threading.Lock()
@@ -102,16 +91,42 @@ class Session:
         """
         import onnxruntime as ort
 
+        session = self._part(frozenset(names))
         options = ort.RunOptions()
-        options.only_execute_path_to_fetches = True
         options.log_severity_level = 4
         try:
             with self._turn:
-                values = self._session.run(list(names), dict(feeds), options)
+                values = session.run(list(names), dict(feeds), options)
         except Exception as error:
             shape = feeds[FRAMES].shape
             raise BundleError(f"the bundle's model fails on frames of shape {shape}: {_first_line(error)}") from None
         return dict(zip(names, values, strict=True))
+
+    def _part(self, names: frozenset[str]) -> Any:
+        """A session for these outputs, started at its first use."""
+        if names == frozenset(self.outputs):
+            return self._session
+        with self._starting:
+            if names not in self._parts:
+                self._parts[names] = self._start(pruned(self._content, names))
+            return self._parts[names]
+
+    def _start(self, content: bytes) -> Any:
+        import onnxruntime as ort
+
+        options = ort.SessionOptions()
+        options.log_severity_level = 3
+        options.intra_op_num_threads = self.threads
+        options.inter_op_num_threads = 1
+        # The threads are shared with decoders; spinning would take their cores while the model waits for frames.
+        options.add_session_config_entry("session.intra_op.allow_spinning", "0")
+        try:
+            return ort.InferenceSession(content, options, providers=self._providers)
+        except Exception as error:
+            raise BundleError(
+                f"onnxruntime {ort.__version__} refuses the model ({_first_line(error)}); "
+                "update onnxruntime or export it again"
+            ) from None
 
     def _check_input(self) -> bool:
         nodes = self._session.get_inputs()
@@ -133,6 +148,14 @@ class Session:
                 f"the bundle's model lacks the output {missing[0]} that its task needs; "
                 f"it has {', '.join(self.outputs)}; export it again"
             )
+        classes = len(metadata.usssl.classes)
+        for node in self._session.get_outputs():
+            columns = node.shape[-1] if node.shape else None
+            if node.name in {"plane_probs", "cine_probs"} and isinstance(columns, int) and columns != classes:
+                raise BundleError(
+                    f"the bundle's model tells {columns} classes apart but its metadata names {classes}; "
+                    "export it again"
+                )
 
 
 def available_cores() -> int:

@@ -74,7 +74,7 @@ def compare(
 
 
 def _batches(examples: Sequence[UInt8], clip_frames: int) -> Iterator[UInt8]:
-    """The examples as (batch, time, height, width): one long, one short, two at once; the first also cut to another size."""
+    """The examples as (batch, time, height, width): long, short, two at once; the first also cut to another size."""
     height, width = examples[0].shape[1:]
     cut = examples[0][:, height // 7 :, : width - width // 5]
     for example in (*examples, cut):
