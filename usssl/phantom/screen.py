@@ -200,10 +200,9 @@ def draw_screen(layout: Layout, identity: Identity, sector: Sector, focus_mm: fl
     _logo(
         picture, drawn, layout.logo, (round(0.055 * width), max(4, round(0.04 * height))), max(3, round(0.03 * height))
     )
-    edge = round(0.865 * width) if layout.settings_right else round(0.012 * width)
-    first = 0.13 if layout.settings_right else 0.60
+    edge = round((0.865 if layout.settings_right else 0.04) * width)
     for row, note in enumerate((layout.probe, *notes)):
-        write(note, (edge, round((first + 0.042 * row) * height)), 0.78, 165)
+        write(note, (edge, round((0.15 + 0.042 * row) * height)), 0.78, 165)
     _grey_bar(picture, drawn, layout, sector.size)
     _depth_scale(picture, drawn, layout, sector, focus_mm, write)
     return Screen(picture, drawn, tuple(boxes))
