@@ -1,0 +1,264 @@
+"""De-identify a folder of cines: clean DICOM and video, a review sheet, a list of what failed.
+
+By the Basic Application Level Confidentiality Profile with the Clean Pixel Data Option of DICOM PS3.15. Nothing that is
+written, said or named holds an original identifier: files are named by keyed hashes of their content, and reasons for
+failures do not quote them. What failed is told by path to the caller alone.
+"""
+
+from __future__ import annotations
+
+import csv
+import json
+import os
+import re
+from collections.abc import Iterator
+from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
+from dataclasses import dataclass
+from pathlib import Path
+
+from usssl import __version__
+from usssl.cine.confidentiality import basic_profile
+from usssl.cine.content_hash import content_hash
+from usssl.cine.deidentify_file import Cleaned, clean_file
+from usssl.cine.dicom_cleaning import silenced
+from usssl.cine.opening import open_cine
+from usssl.cine.pseudonym import Pseudonyms, refuse_key_inside
+from usssl.cine.review_sheet import write_review
+from usssl.cine.video_writing import atomic_path
+from usssl.errors import CineError, OutputError, UsageError
+from usssl.progress import say, track
+
+_NOT_CINES = frozenset((
+    ".txt", ".md", ".csv", ".tsv", ".json", ".yaml", ".yml", ".xml", ".html", ".htm", ".pdf", ".log", ".ini", ".toml",
+    ".py", ".m", ".docx", ".xlsx", ".parquet", ".sha256",
+))  # fmt: skip
+_RECORDS = ".review"
+
+
+@dataclass(frozen=True)
+class Failure:
+    """A file that was not written.
+
+    Attributes:
+        path: of the original; for the caller, never for an output.
+        number: its place among the files found, from 1.
+        reason: why, in full.
+    """
+
+    path: Path
+    number: int
+    reason: str
+
+    @property
+    def public_reason(self) -> str:
+        """The reason without what it quotes from the file."""
+        plain = re.sub(r"\([^()]*\)|'[^']*'|\"[^\"]*\"|\b[A-Za-z0-9._^]*\d[A-Za-z0-9._^]*", "…", self.reason)
+        return re.sub(r"\s+", " ", plain)[:200]
+
+
+@dataclass(frozen=True)
+class Report:
+    """What became of a folder.
+
+    Attributes:
+        out: the folder of outputs.
+        review: the review sheet.
+        written: files written by this call.
+        already: files that an earlier call had written.
+        ignored: files that are no cines (tables, documents).
+        unsearched: cines in which text over the image could not be searched for; a person has to look.
+        failures: files that failed.
+    """
+
+    out: Path
+    review: Path
+    written: int
+    already: int
+    ignored: int
+    unsearched: int
+    failures: tuple[Failure, ...]
+
+    @property
+    def failed(self) -> int:
+        """How many files failed."""
+        return len(self.failures)
+
+    @property
+    def exit_code(self) -> int:
+        """1 if some files failed, else 0."""
+        return 1 if self.failures else 0
+
+
+def deidentify_folder(
+    folder: str | Path,
+    out: str | Path,
+    *,
+    key: str | Path | None = None,
+    workers: int | None = None,
+    show_original: bool = False,
+) -> Report:
+    """Writes a clean copy of every cine of a folder; a call that was cut short picks up where it stopped.
+
+    Args:
+        folder: searched with its subfolders; links are not followed, hidden files not read.
+        out: the folder of outputs, made if missing: `<patient>/<file>.dcm`, `.mp4` or `.png`, `review.html`,
+            `failures.csv` where files failed.
+        key: the pseudonym key file; see `usssl.cine.pseudonym.key_path`.
+        workers: files at a time; one a core where None.
+        show_original: show in the review sheet what was removed.
+
+    Raises:
+        UsageError: if the folder is missing, or the key lies in the output.
+        OutputError: if the output cannot be written, or was begun with another key.
+    """
+    folder, out = Path(folder), Path(out)
+    if not folder.is_dir():
+        raise UsageError(f"{folder} is not a folder; name one that holds cines")
+    if folder.resolve() == out.resolve():
+        raise UsageError(f"the output {out} is the folder of the originals; name another")
+    refuse_key_inside(key, out)
+    pseudonyms = Pseudonyms.from_file(key)
+    _begin(out, pseudonyms, show_original)
+    found, ignored = _files(folder, out)
+    run = _Run(out, pseudonyms, show_original)
+    with silenced():
+        failures = list(run.work(found, workers or os.cpu_count() or 1))
+    failures.sort(key=lambda failure: failure.number)
+    _write_failures(out, failures)
+    cleaned = _records(out)
+    review = write_review(out, cleaned, show_original)
+    report = Report(
+        out=out,
+        review=review,
+        written=run.written,
+        already=run.already,
+        ignored=ignored,
+        unsearched=sum(not one.searched for one in cleaned),
+        failures=tuple(failures),
+    )
+    say(_summary(report))
+    return report
+
+
+class _Run:
+    """The work on one folder, several files at a time."""
+
+    def __init__(self, out: Path, pseudonyms: Pseudonyms, show_original: bool) -> None:
+        self._out, self._pseudonyms, self._show_original = out, pseudonyms, show_original
+        self.written = self.already = 0
+
+    def work(self, paths: list[Path], workers: int) -> Iterator[Failure]:
+        progress = track(range(len(paths)), "De-identifying", unit="file")
+        waiting = iter(enumerate(paths, start=1))
+        running: dict[Future[bool], tuple[int, Path]] = {}
+        with ThreadPoolExecutor(workers) as pool:
+            try:
+                for _ in progress:
+                    while len(running) < 2 * workers and (item := next(waiting, None)) is not None:
+                        running[pool.submit(self._clean, item[1])] = item
+                    done = next(iter(wait(running, return_when=FIRST_COMPLETED).done))
+                    number, path = running.pop(done)
+                    failure = self._outcome(done, number, path)
+                    if failure is not None:
+                        yield failure
+            finally:
+                pool.shutdown(cancel_futures=True)
+
+    def _outcome(self, done: Future[bool], number: int, path: Path) -> Failure | None:
+        try:
+            if done.result():
+                self.written += 1
+            else:
+                self.already += 1
+        except OutputError:
+            raise
+        except CineError as error:
+            return Failure(path, number, error.reason)
+        except MemoryError:
+            return Failure(path, number, "it needs more memory than there is")
+        except Exception as error:  # untrusted input: whatever a library raises is a reason to list, not to stop
+            return Failure(path, number, f"it cannot be de-identified ({type(error).__name__}: {error})")
+        return None
+
+    def _clean(self, path: Path) -> bool:
+        """Whether the file was written now rather than before."""
+        identity = self._pseudonyms.of("file", content_hash(path))
+        record = self._out / _RECORDS / f"{identity}.json"
+        if _is_done(self._out, record):
+            return False
+        with open_cine(path) as cine:
+            cleaned = clean_file(cine, identity, self._out, self._pseudonyms, self._show_original)
+        with atomic_path(record) as temporary:
+            temporary.write_text(json.dumps(cleaned.as_dict()), encoding="utf-8")
+        return True
+
+
+def _begin(out: Path, pseudonyms: Pseudonyms, show_original: bool) -> None:
+    """Makes the output folder, or checks that it was made in the same way."""
+    made = {
+        "usssl": __version__,
+        "profile": basic_profile().edition,
+        "key": pseudonyms.key_id,
+        "originals_in_review": show_original,
+    }
+    note = out / "deidentify.json"
+    try:
+        (out / _RECORDS).mkdir(parents=True, exist_ok=True)
+        before = json.loads(note.read_text(encoding="utf-8")) if note.exists() else made
+    except (OSError, ValueError) as error:
+        raise OutputError(f"cannot use {out} for outputs: {error}") from None
+    for item, what in (("key", "another key"), ("originals_in_review", "another setting for originals in the review")):
+        if before.get(item) != made[item]:
+            raise OutputError(f"{out} was begun with {what}; name a new folder")
+    with atomic_path(note) as temporary:
+        temporary.write_text(json.dumps(made, indent=1) + "\n", encoding="utf-8")
+
+
+def _files(folder: Path, out: Path) -> tuple[list[Path], int]:
+    """The files that may be cines, in order, and how many others there are."""
+    found, ignored, inside = [], 0, out.resolve()
+    for parent, folders, names in os.walk(folder):
+        place = Path(parent)
+        folders[:] = sorted(n for n in folders if not n.startswith(".") and (place / n).resolve() != inside)
+        for name in sorted(names):
+            path = place / name
+            if name.startswith(".") or path.is_symlink() or not path.is_file():
+                continue
+            if path.suffix.lower() in _NOT_CINES:
+                ignored += 1
+            else:
+                found.append(path)
+    return found, ignored
+
+
+def _is_done(out: Path, record: Path) -> bool:
+    try:
+        return (out / json.loads(record.read_text(encoding="utf-8"))["file"]).is_file()
+    except (OSError, ValueError, KeyError, TypeError):
+        return False
+
+
+def _records(out: Path) -> list[Cleaned]:
+    return [Cleaned(**json.loads(p.read_text(encoding="utf-8"))) for p in sorted((out / _RECORDS).glob("*.json"))]
+
+
+def _write_failures(out: Path, failures: list[Failure]) -> None:
+    path = out / "failures.csv"
+    if not failures:
+        path.unlink(missing_ok=True)
+        return
+    with atomic_path(path) as temporary, temporary.open("w", newline="", encoding="utf-8") as stream:
+        table = csv.writer(stream)
+        table.writerow(["number", "reason"])
+        table.writerows([failure.number, failure.public_reason] for failure in failures)
+
+
+def _summary(report: Report) -> str:
+    parts = [f"{report.written} written"]
+    if report.already:
+        parts.append(f"{report.already} there already")
+    if report.failures:
+        parts.append(f"{len(report.failures)} failed (failures.csv)")
+    if report.unsearched:
+        parts.append(f"{report.unsearched} want a look: open {report.review}")
+    return "De-identified: " + ", ".join(parts)

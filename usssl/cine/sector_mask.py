@@ -1,0 +1,175 @@
+"""Which pixels of a frame are ultrasound: the sector, without the scanner's screen around it and what is drawn over it.
+
+Where the file calibrates B-mode regions and they can be trusted, the sector lies within them. The rest is seen from the
+image: what is lit and thick is the image (letters, rulers and traces are thin), bars of the user interface are rows
+near the top or bottom that are flat over long stretches, and the sector is the convex outline of what is left: a fan
+or a rectangle.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+import cv2
+import numpy as np
+import numpy.typing as npt
+
+from usssl.cine.cine import Cine
+from usssl.cine.facts import Region
+from usssl.cine.ink import ink_overlay
+from usssl.cine.overlays import colour_overlay, static_overlay
+from usssl.cine.sector import content_box
+
+Frames = npt.NDArray[np.uint8]
+Mask = npt.NDArray[np.bool_]
+
+SAMPLED_FRAMES = 24
+LIT_ABOVE = 2
+LEAST_SHARE = 0.03
+_IMAGE_KINDS = ("b_mode", "color_flow")
+_TRACE_KINDS = ("ecg", "pulse", "phonocardiogram", "gray_bar", "color_bar")
+
+
+def sector_mask(cine: Cine) -> Mask:
+    """The pixels to learn from: the sector without colour overlays, physiological traces and burned-in text.
+
+    Args:
+        cine: any cine; up to 24 frames of it are decoded.
+
+    Returns:
+        bool `(H, W)`; all True where no image is found.
+    """
+    frames = sampled_frames(cine)
+    found = image_mask(frames, cine.regions)
+    if found is None:
+        return np.ones(frames.shape[1:3], dtype=bool)
+    for region in cine.regions:
+        if region.kind in _TRACE_KINDS and region.inside:
+            x0, y0, x1, y1 = region.box
+            found[y0:y1, x0:x1] = False
+    return found & ~drawn_over(frames, found) & ~colour_overlay(frames, found)
+
+
+def image_mask(frames: Frames, regions: Iterable[Region] = ()) -> Mask | None:
+    """The outline of the ultrasound image within the frame.
+
+    Args:
+        frames: uint8 `(n, H, W)` or `(n, H, W, 3)`, from all over the cine.
+        regions: the file's calibrated regions.
+
+    Returns:
+        bool `(H, W)`, or None where no image is found.
+    """
+    grey = to_grey(frames)
+    height, width = grey.shape[1:]
+    allowed = _region_mask(regions, height, width) & ~_interface_bars(grey)
+    body = _lit_body(grey, allowed)
+    parts = _image_parts(body, grey)
+    outline = np.zeros((height, width), np.uint8)
+    if parts.any():
+        cv2.fillConvexPoly(outline, cv2.convexHull(np.argwhere(parts)[:, ::-1].astype(np.int32)), 1)
+    found = (outline > 0) & allowed
+    return found if found.sum() >= LEAST_SHARE * found.size else None
+
+
+def drawn_over(frames: Frames, image: Mask) -> Mask:
+    """Text and marks over the image: those that stand still while it moves, and those in the ink of the text beside it.
+
+    Args:
+        frames: uint8 `(n, H, W)` or `(n, H, W, 3)`, spread over the cine.
+        image: bool `(H, W)`, from `image_mask`.
+
+    Returns:
+        bool `(H, W)`, within the image.
+    """
+    drawn = static_overlay(frames, image)
+    for index in np.unique([0, len(frames) // 2, len(frames) - 1]):
+        drawn |= ink_overlay(frames[index], image)
+    return drawn & image
+
+
+def mask_outside(frames: Frames, keep: Mask) -> Frames:
+    """A copy of the frames that is black where `keep` is False.
+
+    Args:
+        frames: uint8 `(n, H, W)` or `(n, H, W, 3)`.
+        keep: bool `(H, W)`.
+    """
+    return frames * (keep[None] if frames.ndim == 3 else keep[None, :, :, None])
+
+
+def sampled_frames(cine: Cine, most: int = SAMPLED_FRAMES) -> Frames:
+    """Up to `most` frames spread over the whole cine, first and last among them, in the cine's own colour."""
+    count = min(len(cine), most)
+    return cine.read(np.unique(np.linspace(0, len(cine) - 1, count).round().astype(np.int64)))
+
+
+def to_grey(frames: Frames) -> Frames:
+    """ITU-R 601 luma, rounded, of RGB frames; grey frames as they are."""
+    if frames.ndim == 3:
+        return frames
+    return np.stack([cv2.cvtColor(frame, cv2.COLOR_RGB2GRAY) for frame in frames])
+
+
+def _region_mask(regions: Iterable[Region], height: int, width: int) -> Mask:
+    """Where trusted image regions allow the sector to be; everywhere if there are none.
+
+    A box that covers the whole frame says nothing, and one that reached past it speaks of another image.
+    """
+    allowed = np.zeros((height, width), dtype=bool)
+    for region in regions:
+        x0, y0, x1, y1 = region.box
+        if region.kind in _IMAGE_KINDS and region.inside and (x1 - x0) * (y1 - y0) > LEAST_SHARE * allowed.size:
+            allowed[y0:y1, x0:x1] = True
+    return allowed if allowed.any() else ~allowed
+
+
+def _interface_bars(grey: Frames) -> Mask:
+    """Rows near the top or bottom that are flat along much of the frame and hardly change: bars with text on them."""
+    time, height, width = grey.shape
+    rows = np.zeros(height, dtype=bool)
+    for frame in grey[np.unique([0, time // 2, time - 1])]:
+        flat = np.zeros((height, width), np.uint8)
+        flat[:, 1:] = (np.abs(np.diff(frame.astype(np.int16), axis=1)) <= 1) & (frame[:, 1:] > 16)
+        runs = cv2.morphologyEx(flat, cv2.MORPH_OPEN, np.ones((1, max(9, width // 16)), np.uint8))
+        rows |= runs.sum(axis=1) >= 0.3 * width
+    if time > 1:
+        changing = grey.max(axis=0).astype(np.int16) - grey.min(axis=0) > 6
+        rows &= changing.mean(axis=1) < 0.05
+    rows[int(height * 0.15) : int(height * 0.85)] = False
+    gap = np.ones((max(3, height // 25), 1), np.uint8)
+    joined = cv2.morphologyEx(rows.astype(np.uint8)[:, None], cv2.MORPH_CLOSE, gap)
+    return np.broadcast_to(joined > 0, (height, width))
+
+
+def _lit_body(grey: Frames, allowed: Mask) -> npt.NDArray[np.uint8]:
+    """Pixels whose neighbourhood is mostly lit: letters fall below that, speckle does not. uint8 0 or 1 `(H, W)`."""
+    lit = (grey.sum(axis=0, dtype=np.int64) > LIT_ABOVE * len(grey)) & allowed
+    side = max(3, int(min(lit.shape) * 0.012)) | 1
+    share = cv2.blur(lit.astype(np.float32), (side, side), borderType=cv2.BORDER_REPLICATE)
+    return (share > 0.55).astype(np.uint8)
+
+
+def _image_parts(body: npt.NDArray[np.uint8], grey: Frames) -> Mask:
+    """The thick parts of the body that belong to the image: the largest, and others at least a 40th of it."""
+    height, width = body.shape
+    side = max(3, int(min(height, width) * 0.03))
+    disc = cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (side | 1, side | 1))
+    padded = cv2.copyMakeBorder(body, side, side, side, side, cv2.BORDER_REPLICATE)
+    thick = cv2.morphologyEx(padded, cv2.MORPH_OPEN, disc)[side:-side, side:-side]
+    cross = cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (3, 3))
+    for _ in range(max(1, side // 4)):  # the corners that the disc did not fit into
+        thick = cv2.dilate(thick, cross) & body
+    count, labels, stats, _ = cv2.connectedComponentsWithStats(thick, connectivity=4)
+    box = content_box(grey)
+    inside = np.bincount(labels[box.y0 : box.y1, box.x0 : box.x1].ravel(), minlength=count)
+    kept = [label for label in range(1, count) if 2 * inside[label] > stats[label, cv2.CC_STAT_AREA]]
+    kept = [label for label in kept if not _is_bar(stats[label], height, width)]
+    largest = max((int(stats[label, cv2.CC_STAT_AREA]) for label in kept), default=0)
+    return np.isin(labels, [label for label in kept if 40 * int(stats[label, cv2.CC_STAT_AREA]) >= largest])
+
+
+def _is_bar(stats: npt.NDArray[np.int32], height: int, width: int) -> bool:
+    """A part as wide as the frame, low, at its top or bottom."""
+    _, y, part_width, part_height = stats[:4]
+    return bool(part_width > 0.8 * width and part_height < 0.15 * height and (y == 0 or y + part_height == height))
