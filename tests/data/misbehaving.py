@@ -18,6 +18,8 @@ def act(item: dict[str, Any]) -> dict[str, Any]:
             os._exit(3)
         case "hang":
             time.sleep(3600)
+        case "gorge":
+            bytearray(64 << 30)
         case "print":
             os.write(1, b'{"result": "a decoder that prints on standard output"}\n')
         case "refuse":

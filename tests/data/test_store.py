@@ -13,9 +13,9 @@ import numpy as np
 import pyarrow.compute as pc
 import pytest
 
-from usssl.cine import open_cine, sector
+from usssl.cine import open_cine, sector, write_video
 from usssl.data import index_folders, open_store, prepare, read_catalog
-from usssl.data.window import spread_frames
+from usssl.data.framing import Framing, spread_frames
 from usssl.errors import CatalogError, OutputError, UsageError
 
 SIZE = (24, 40)
@@ -73,6 +73,25 @@ def test_real_ultrasound_is_stored_as_decoding_gives_it(test_data: Path, tmp_pat
         assert frames.std() > 10
 
 
+def test_a_mask_blackens_what_is_drawn_over_the_image(tmp_path: Path) -> None:
+    rng = np.random.default_rng(0)
+    frames = np.zeros((12, 240, 320, 3), np.uint8)
+    frames[:, 30:220, 40:280] = rng.integers(60, 120, (12, 190, 240, 1))
+    frames[:, 100:130, 100:140] = (255, 40, 0)  # colour Doppler
+    (tmp_path / "cines").mkdir()
+    write_video(tmp_path / "cines" / "a.mkv", frames, 20, codec="ffv1")
+    index_folders(tmp_path / "cines", tmp_path / "c.parquet", workers=0)
+    for mask in (False, True):
+        prepare(tmp_path / "c.parquet", tmp_path / f"store{mask}", size=(120, 160), mask=mask, workers=0)
+    plain, masked = (open_store(tmp_path / f"store{mask}") for mask in (False, True))
+    assert plain.window(0) == masked.window(0)
+    changed = plain.read(0, [5])[0] != masked.read(0, [5])[0]
+    x0, y0, x1, y1 = plain.window(0)
+    row, column = int((115 - y0) / (y1 - y0) * 120), int((120 - x0) / (x1 - x0) * 160)
+    assert masked.read(0, [5])[0, row, column] == 0 != plain.read(0, [5])[0, row, column]
+    assert changed.mean() < 0.2
+
+
 def test_a_store_pickles_by_its_path_and_maps_its_frames(catalog: Path, tmp_path: Path) -> None:
     prepare(catalog, tmp_path / "store", size=SIZE, workers=0)
     store = open_store(tmp_path / "store")
@@ -108,8 +127,6 @@ def test_a_fixation_lies_on_the_same_tissue_in_the_window(tmp_path: Path, write_
     frames = np.zeros((3, 120, 200), np.uint8)
     frames[:, 30:110, 20:160] = 90
     frames[:, 60:64, 80:84] = 255  # looked at: its middle is (82, 62)
-    from usssl.cine import write_video
-
     write_video(folder / "a.mkv", frames, 20, codec="ffv1")
     (folder / "gaze.csv").write_text(f"file,frame,time_s,x,y\na.mkv,0,0,{82 / 200},{62 / 120}\n")
     index_folders(folder, tmp_path / "c.parquet", workers=0)
@@ -190,7 +207,7 @@ def test_a_part_that_was_damaged_meanwhile_is_made_again(catalog: Path, tmp_path
 
     table = read_catalog(catalog)
     order = list(_first_rows(table))
-    shards = Shards(tmp_path / "store.partial", store_key(table, SIZE), 1 << 20, order)
+    shards = Shards(tmp_path / "store.partial", store_key(table, Framing(SIZE)), 1 << 20, order)
     shards.part(order[0]).write_bytes(b"torn")
     frames = b"frames"
     result = {"frames": 8, "bytes": 4, "sha256": hashlib.sha256(frames).hexdigest(), "window": [0, 0, 1, 1]}

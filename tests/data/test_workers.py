@@ -99,3 +99,8 @@ def test_a_script_without_a_main_guard_may_use_workers(tmp_path: Path) -> None:
     )
     done = subprocess.run([sys.executable, script], capture_output=True, text=True, timeout=60, check=True)
     assert done.stdout == "1\n"
+
+
+@pytest.mark.skipif(not Path("/proc/self/statm").exists(), reason="the memory of a process is bounded on Linux only")
+def test_a_file_that_asks_for_all_memory_is_refused() -> None:
+    assert outcomes(["gorge", "work"], 1)[0] == (None, "needs more memory than there is")

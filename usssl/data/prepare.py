@@ -14,20 +14,19 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import pyarrow as pa
 
 from usssl.data.cache import lock_for, locked
-from usssl.data.catalog import cine_path, plain_strings, read_catalog, write_mapped
+from usssl.data.catalog import plain_strings, read_catalog, write_mapped
+from usssl.data.framing import Framing
 from usssl.data.indexing import write_failures
 from usssl.data.shards import Shards
 from usssl.data.store import INDEX, STORE_FORMAT, open_store
-from usssl.data.window import law
 from usssl.data.workers import run_isolated
-from usssl.errors import CatalogError, CineError, OutputError, UsageError
+from usssl.errors import CatalogError, OutputError, UsageError
 from usssl.progress import track
 
-_TASK = "usssl.data.prepare:prepare_cine"
+_TASK = "usssl.data.part:prepare_cine"
 _ADDED = ("window", "shard", "offset", "times_s")
 _SHARD_BYTES = 256 << 20
 _ROWS_HASHED = 1 << 16
@@ -61,6 +60,7 @@ def prepare(
     out: str | Path,
     *,
     size: tuple[int, int],
+    mask: bool = False,
     workers: int | None = None,
     seconds: float = 600.0,
     shard_bytes: int = _SHARD_BYTES,
@@ -71,6 +71,7 @@ def prepare(
         catalog: a catalogue, or a part of its table.
         out: the folder to write.
         size: (height, width) of the frames, in pixels.
+        mask: blacken text, traces and colour drawn over the image, and what lies outside it.
         workers: worker processes (None: one a core; 0: none, in this process, for debugging).
         seconds: time limit for one cine.
         shard_bytes: a shard is closed before it grows past this; a cine is never divided.
@@ -80,22 +81,21 @@ def prepare(
         UsageError: the size is not two positive numbers, or no cine of the catalogue can be read.
         OutputError: `out` cannot be written.
     """
-    if len(size) != 2 or min(size) < 1:
-        raise UsageError(f"size {size} is not (height, width) in pixels, both at least 1")
+    framing = Framing(size, mask)
     table = catalog if isinstance(catalog, pa.Table) else read_catalog(catalog)
-    out, key = Path(out), store_key(table, size)
+    out, key = Path(out), store_key(table, framing)
     with locked(lock_for(out)):
-        return _reused(out, key) if out.exists() else _build(table, out, key, size, workers, seconds, shard_bytes)
+        return _reused(out, key) if out.exists() else _build(table, out, key, framing, workers, seconds, shard_bytes)
 
 
 def _build(
-    table: pa.Table, out: Path, key: str, size: tuple[int, int], workers: int | None, seconds: float, shard_bytes: int
+    table: pa.Table, out: Path, key: str, framing: Framing, workers: int | None, seconds: float, shard_bytes: int
 ) -> PrepareReport:
     partial = out.with_name(f"{out.name}.partial")
     try:
         shards = Shards(partial, key, shard_bytes, list(_first_rows(table)))
-        decoded = _decode(table, shards, size, workers, seconds)
-        report = _finish(table, shards, size, key, decoded, out)
+        decoded = _decode(table, shards, framing, workers, seconds)
+        report = _finish(table, shards, framing, key, decoded, out)
     except OSError as error:
         raise OutputError(
             f"cannot write the store {out}: {error.strerror or error}; choose a place that you can write to"
@@ -105,9 +105,9 @@ def _build(
     return report
 
 
-def store_key(table: pa.Table, size: tuple[int, int]) -> str:
-    """What a store is made from, as 32 hexadecimal digits: the catalogue's rows, the size, and the law of cropping."""
-    digest = hashlib.sha256(f"{STORE_FORMAT} {tuple(size)} {law()}".encode())
+def store_key(table: pa.Table, framing: Framing) -> str:
+    """What a store is made from, as 32 hexadecimal digits: the catalogue's rows and the way to make frames."""
+    digest = hashlib.sha256(f"{STORE_FORMAT} {framing.law}".encode())
     kept = plain_strings(table.select([name for name in table.column_names if name != "mtime_ns"]))
     kept = kept.replace_schema_metadata(None)
     digest.update(str(kept.schema).encode())
@@ -117,47 +117,7 @@ def store_key(table: pa.Table, size: tuple[int, int]) -> str:
     return digest.hexdigest()[:32]
 
 
-def prepare_cine(item: dict[str, Any]) -> dict[str, Any]:
-    """Decodes one cine into a part (runs in a worker process).
-
-    Args:
-        item: `folder`, `path`, `id`, `size`, and `part`, the file to write.
-
-    Returns:
-        `frames`, `bytes`, `sha256`, `window`, and `times_s` where the frames are not evenly spaced.
-
-    Raises:
-        CineError: the file cannot be read, or is not the one that was indexed.
-    """
-    from usssl.cine import open_cine
-    from usssl.data.window import windowed
-
-    path = cine_path(item)
-    with open_cine(path, color="grey", threads=1) as cine:
-        if cine.id != item["id"]:
-            raise CineError(path, "it has changed since it was indexed; index it again")
-        window, batches = windowed(cine, (item["size"][0], item["size"][1]))
-        digest, frames, written = hashlib.sha256(), 0, 0
-        part = Path(item["part"])
-        with part.with_suffix(".writing").open("wb") as file:
-            for batch in batches:
-                data = np.ascontiguousarray(batch).tobytes()
-                digest.update(data)
-                written += file.write(data)
-                frames += len(batch)
-        part.with_suffix(".writing").replace(part)
-        times = cine.times
-        even = not cine.fps or np.allclose(times, np.arange(frames) / cine.fps, rtol=0, atol=1e-6)
-        return {
-            "frames": frames,
-            "bytes": written,
-            "sha256": digest.hexdigest(),
-            "window": [float(edge) for edge in window],
-            "times_s": None if even else [float(time) for time in times],
-        }
-
-
-def _decode(table: pa.Table, shards: Shards, size: tuple[int, int], workers: int | None, seconds: float) -> int:
+def _decode(table: pa.Table, shards: Shards, framing: Framing, workers: int | None, seconds: float) -> int:
     """Decodes what is not there yet, each content once; the number of cines decoded."""
     folders, paths = table["folder"], table["path"]
     first = _first_rows(table)
@@ -170,7 +130,8 @@ def _decode(table: pa.Table, shards: Shards, size: tuple[int, int], workers: int
                 "folder": folders[row].as_py(),
                 "path": paths[row].as_py(),
                 "id": content,
-                "size": list(size),
+                "size": list(framing.size),
+                "mask": framing.mask,
                 "part": str(shards.part(content)),
             }
 
@@ -190,7 +151,7 @@ def _first_rows(table: pa.Table) -> dict[str, int]:
     return first
 
 
-def _finish(table: pa.Table, shards: Shards, size: tuple[int, int], key: str, decoded: int, out: Path) -> PrepareReport:
+def _finish(table: pa.Table, shards: Shards, framing: Framing, key: str, decoded: int, out: Path) -> PrepareReport:
     """Writes the index, takes the parts away and gives the store its name."""
     ids = table["id"].to_pylist()
     kept = [row for row, content in enumerate(ids) if shards.reason(content) is None]
@@ -203,7 +164,7 @@ def _finish(table: pa.Table, shards: Shards, size: tuple[int, int], key: str, de
     index = index.append_column("shard", pa.array([place["shard"] for place in placed], pa.int32()))
     index = index.append_column("offset", pa.array([place["offset"] for place in placed], pa.int64()))
     index = index.append_column("times_s", pa.array([place["times_s"] for place in placed], pa.list_(pa.float64())))
-    about = {"format": STORE_FORMAT, "key": key, "size": [int(side) for side in size], "shards": shards.written}
+    about = {"format": STORE_FORMAT, "key": key, "size": [int(side) for side in framing.size], "shards": shards.written}
     write_mapped(index.replace_schema_metadata({"usssl store": json.dumps(about)}), shards.folder / INDEX)
     rows = table.select(["folder", "path"]).to_pylist()
     failed = [

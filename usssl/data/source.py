@@ -13,6 +13,7 @@ import pyarrow as pa
 
 from usssl.data.cache import cache_folder, lock_for, locked
 from usssl.data.catalog import read_catalog
+from usssl.data.framing import Framing
 from usssl.data.indexing import index_folders
 from usssl.data.prepare import prepare, store_key
 from usssl.data.store import INDEX, Store, open_store
@@ -27,6 +28,7 @@ def resolve_source(
     source: str | Path | Sequence[str | Path],
     *,
     size: tuple[int, int],
+    mask: bool = False,
     cines: int = 48,
     seed: int = 0,
     workers: int | None = None,
@@ -37,6 +39,7 @@ def resolve_source(
         source: "samples:fetal" or "samples:fetal:24" (kind and number of cines), a folder or several, a catalogue
             (.parquet), or a prepared store.
         size: (height, width) of the frames, in pixels.
+        mask: as for `prepare`; a store that is named is taken as it is.
         cines: number of generated samples, where the source names none.
         seed: of generated samples.
         workers: worker processes (None: one a core; 0: none).
@@ -45,10 +48,11 @@ def resolve_source(
         UsageError: the source is missing or holds no readable cine.
         CatalogError: the catalogue or store is damaged, or the store has another size.
     """
+    framing = Framing(size, mask)
     if isinstance(source, str) and source.startswith(SAMPLES):
-        return _from_folders([_samples(source, cines, seed)], size, workers)
+        return _from_folders([_samples(source, cines, seed)], framing, workers)
     if not isinstance(source, str | Path):
-        return _from_folders([Path(folder) for folder in source], size, workers)
+        return _from_folders([Path(folder) for folder in source], framing, workers)
     path = Path(source).expanduser()
     if (path / INDEX).is_file():
         store = open_store(path)
@@ -59,9 +63,9 @@ def resolve_source(
             )
         return store
     if path.is_dir():
-        return _from_folders([path], size, workers)
+        return _from_folders([path], framing, workers)
     if path.suffix == ".parquet":
-        return _from_table(read_catalog(path), size, workers)
+        return _from_table(read_catalog(path), framing, workers)
     raise UsageError(
         f"there is no data source {str(source)!r}: "
         f"name samples:<kind>, a folder of cines, a catalogue (.parquet) or a prepared store"
@@ -95,7 +99,7 @@ def _version_of_phantoms() -> str:
     return code.hexdigest()[:12]
 
 
-def _from_folders(folders: Sequence[Path], size: tuple[int, int], workers: int | None) -> Store:
+def _from_folders(folders: Sequence[Path], framing: Framing, workers: int | None) -> Store:
     for folder in folders:
         if not folder.is_dir():
             raise UsageError(f"there is no folder {folder}: check the data source")
@@ -110,12 +114,12 @@ def _from_folders(folders: Sequence[Path], size: tuple[int, int], workers: int |
         )
     if report.failed:
         say(f"{_files(report.failed)} of {where} cannot be read; the reasons are in {report.failures}")
-    return _from_table(read_catalog(catalog), size, workers)
+    return _from_table(read_catalog(catalog), framing, workers)
 
 
-def _from_table(table: pa.Table, size: tuple[int, int], workers: int | None) -> Store:
-    out = cache_folder("stores") / store_key(table, size)
-    report = prepare(table, out, size=size, workers=workers)
+def _from_table(table: pa.Table, framing: Framing, workers: int | None) -> Store:
+    out = cache_folder("stores") / store_key(table, framing)
+    report = prepare(table, out, size=framing.size, mask=framing.mask, workers=workers)
     if report.failed and not report.reused:
         say(f"{report.failed} cines cannot be decoded; the reasons are in {report.failures}")
     return open_store(out)

@@ -8,8 +8,10 @@ import os
 import sys
 from collections.abc import Callable
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
+from usssl.cine import Limits
 from usssl.errors import CineError
 
 Task = Callable[[dict[str, Any]], dict[str, Any]]
@@ -49,11 +51,23 @@ def attempt(function: Task, item: dict[str, Any]) -> Outcome:
         return Outcome(item, None, " ".join(f"{type(error).__name__}: {error}".split()))
 
 
+def _limit_memory(extra: int) -> None:
+    """Bounds this process to the memory that it uses and `extra` bytes more, where the system can."""
+    try:
+        import resource
+
+        used = int(Path("/proc/self/statm").read_text().split()[0]) * resource.getpagesize()
+        resource.setrlimit(resource.RLIMIT_AS, (used + extra, used + extra))
+    except (ImportError, OSError, ValueError):
+        return
+
+
 def serve() -> None:
     """Answers each line of standard input with one line; ends when the input does."""
     answers = os.fdopen(os.dup(1), "wb")
     os.dup2(2, 1)  # a library that prints must not speak on the answers' pipe
     function = load(sys.argv[1])
+    _limit_memory(Limits().max_memory)
     answers.write(b"ready\n")
     answers.flush()
     for line in sys.stdin.buffer:

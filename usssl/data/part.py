@@ -1,0 +1,56 @@
+"""Decode one cine into a part of a store; this is what the worker processes of `prepare` do."""
+
+from __future__ import annotations
+
+import hashlib
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from usssl.cine import open_cine
+from usssl.data.catalog import cine_path
+from usssl.data.framing import Framing
+from usssl.errors import CineError
+
+
+def prepare_cine(item: dict[str, Any]) -> dict[str, Any]:
+    """Writes the frames of one cine to a file.
+
+    Args:
+        item: `folder`, `path`, `id`, `size`, `mask`, and `part`, the file to write.
+
+    Returns:
+        `frames`, `bytes`, `sha256`, `window`, and `times_s` where the frames are not evenly spaced.
+
+    Raises:
+        CineError: the file cannot be read, or is not the one that was indexed.
+    """
+    path, part = cine_path(item), Path(item["part"])
+    framing = Framing((item["size"][0], item["size"][1]), item["mask"])
+    with open_cine(path, color="grey", threads=1) as cine:
+        if cine.id != item["id"]:
+            raise CineError(path, "it has changed since it was indexed; index it again")
+        window, batches = framing.frames(cine)
+        digest, frames, written = hashlib.sha256(), 0, 0
+        with part.with_suffix(".writing").open("wb") as file:
+            for batch in batches:
+                data = np.ascontiguousarray(batch).tobytes()
+                digest.update(data)
+                written += file.write(data)
+                frames += len(batch)
+        part.with_suffix(".writing").replace(part)
+        return {
+            "frames": frames,
+            "bytes": written,
+            "sha256": digest.hexdigest(),
+            "window": [float(edge) for edge in window],
+            "times_s": _uneven(cine.times, cine.fps),
+        }
+
+
+def _uneven(times: np.ndarray, fps: float | None) -> list[float] | None:
+    """The times in seconds, or None where they follow from the rate or are not known."""
+    if not fps or np.allclose(times, np.arange(len(times)) / fps, rtol=0, atol=1e-6):
+        return None
+    return [float(time) for time in times]
