@@ -22,9 +22,6 @@ from usssl.phantom.simulation import Patient, film, sample_patient, simulate_cin
 
 Picture = NDArray[np.uint8]
 
-_SETTLED = 4
-"""Frames until persistence has settled."""
-
 
 def standard_planes(patient: Patient) -> dict[str, Picture]:
     """What each standard plane of a patient looks like on the screen, `(height, width)` each."""
@@ -34,7 +31,7 @@ def standard_planes(patient: Patient) -> dict[str, Picture]:
     for plane in scene.fetus.planes():
         pose = pose_on_skin(scene.rest.outer(plane.centre), scene.rest.axes @ plane.normal)
         if plane.name not in shown:
-            shown[plane.name] = list(film(patient, ProbePath((pose,) * _SETTLED, (instant,) * _SETTLED)))[-1]
+            shown[plane.name] = next(film(patient, ProbePath((pose,), (instant,))))
     return shown
 
 

@@ -17,6 +17,7 @@ from usssl.phantom.scene import Scene, sample_scene
 from usssl.phantom.screen import LAYOUTS, Identity, Layout, Screen, area_px, draw_screen
 from usssl.phantom.sector import Sector
 
+_FRAMES_BEFORE = 2
 _FRAME_RATES = (25.0, 27.0, 28.0, 30.0)
 
 
@@ -139,11 +140,14 @@ def _settings(generator: np.random.Generator, fetus_depth_mm: float) -> Settings
 def film(patient: Patient, path: ProbePath, noise_at: int = 0) -> Iterator[NDArray[np.uint8]]:
     """The frames `(height, width)` that the scanner shows along a path, one after the other."""
     scanner, last = patient.scanner, None
-    for number, (pose, instant) in enumerate(zip(path.poses, path.instants, strict=True)):
+    # The scanner runs before it records: without a past to persist, the first frame would stand out.
+    for number in range(-_FRAMES_BEFORE, len(path.poses)):
+        pose, instant = path.poses[max(number, 0)], path.instants[max(number, 0)]
         slice_, scatterers = patient.scene.cut(pose, instant, scanner.sector)
         signal = scanner.beamform(slice_, scatterers, noise_at + 104729 * number)
         last = scanner.persist(scanner.compress(scanner.envelope(signal)), last)
-        yield patient.screen.show(scanner.sector.scan_convert(last))
+        if number >= 0:
+            yield patient.screen.show(scanner.sector.scan_convert(last))
 
 
 def simulate_cine(
