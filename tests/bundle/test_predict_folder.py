@@ -5,6 +5,8 @@ from __future__ import annotations
 import csv
 import json
 import shutil
+import subprocess
+import sys
 import threading
 from pathlib import Path
 
@@ -192,6 +194,25 @@ def test_a_stopped_run_keeps_what_is_finished(bundle: Bundle, tmp_path: Path, mo
     assert json.loads((tmp_path / "out/run.json").read_text())["state"] == "stopped"
     monkeypatch.setattr(folder, "open_cine", open_cine)
     assert predict_folder(bundle, [tmp_path / "in"], tmp_path / "out", workers=2).cines == 6
+
+
+def test_a_file_that_killed_a_run_is_read_in_a_process_of_its_own(
+    bundle: Bundle, cines: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, repository: Path
+) -> None:
+    code = (
+        "import os, sys\n"
+        "from pathlib import Path\n"
+        "from usssl.bundle import folder, open_bundle\n"
+        "folder.open_cine = lambda path, **options: os._exit(9)  # as a decoder that crashes\n"
+        "folder.predict_folder(open_bundle(sys.argv[1]), [Path(sys.argv[2])], sys.argv[3])\n"
+    )
+    arguments = [str(bundle.path), str(cines / "IM0001"), str(tmp_path / "out")]
+    died = subprocess.run([sys.executable, "-c", code, *arguments], cwd=repository, timeout=120, check=False)
+    assert died.returncode == 9
+    monkeypatch.setattr(folder, "open_cine", None)
+    report = predict_folder(bundle, [cines / "IM0001"], tmp_path / "out")
+    assert (report.cines, report.failures) == (1, ())
+    assert not list((tmp_path / "out").rglob("*.begun"))
 
 
 def test_a_single_file_and_several_inputs(bundle: Bundle, cines: Path, tmp_path: Path) -> None:

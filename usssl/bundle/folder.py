@@ -24,7 +24,8 @@ from usssl.bundle.inputs import CineFile, find_cines
 from usssl.bundle.prediction import Prediction, PredictionStoppedError
 from usssl.bundle.providers import CPU
 from usssl.bundle.session import available_cores
-from usssl.cine import Cine, open_cine
+from usssl.cine import Cine, open_cine, open_cine_guarded
+from usssl.cine.facts import Color
 from usssl.cine.video_writing import atomic_path
 from usssl.errors import CineError, OutputError, UsageError, UssslError
 from usssl.progress import say, track
@@ -146,10 +147,14 @@ class _Job:
         tables.write_text(self.out / RUN_FILE, json.dumps(facts, indent=2) + "\n")
 
     def predict(self, file: CineFile, bundle: Bundle, threads: int | None, should_stop: Callable[[], bool]) -> None:
-        """Predicts one cine and writes its parts."""
-        with open_cine(file.path, color="rgb" if bundle.session.colour else "grey", threads=threads) as cine:
+        """Predicts one cine and writes its parts.
+
+        A file over which an earlier run died is opened in a process of its own, which may crash or hang without harm.
+        """
+        color: Color = "rgb" if bundle.session.colour else "grey"
+        with self.parts.attempt(file) as died, _opened(file.path, color, threads, guarded=died) as cine:
             prediction = bundle.predict(cine, outputs=self.outputs, should_stop=should_stop)
-            self._write_extras(cine, prediction)
+            self._write_extras(file, cine, prediction)
             frames = tables.frame_rows(cine.id, file.name, prediction)
             self.parts.write(file, frames, tables.cine_row(cine.id, file.name, prediction), self.extras)
 
@@ -163,26 +168,26 @@ class _Job:
         tables.write_failures(self.out / "failures.csv", failures)
         return len(rows), frames
 
-    def _write_extras(self, cine: Cine, prediction: Prediction) -> None:
+    def _write_extras(self, file: CineFile, cine: Cine, prediction: Prediction) -> None:
         arrays = {"saliency": prediction.saliency, "embeddings": prediction.embedding}
         for folder, key in (("saliency", "saliency"), ("embeddings", "embedding")):
             values = arrays[folder]
             if folder in self.extras and values is not None:
-                with atomic_path(self.out / folder / f"{cine.id}.npz") as temporary, temporary.open("wb") as file:
+                with atomic_path(self.out / folder / f"{cine.id}.npz") as temporary, temporary.open("wb") as stream:
                     facts: dict[str, Any] = {
                         key: values,
                         "times": prediction.times,
                         "window": np.array(prediction.window),
                     }
-                    np.savez(file, allow_pickle=False, **facts)
+                    np.savez(stream, allow_pickle=False, **facts)
         if self.extras & {"stills", "video"}:
-            from usssl.bundle.pictures import image_box, write_overlay, write_stills
+            from usssl.bundle.pictures import image_part, write_overlay, write_stills
 
-            box = image_box(cine)
+            part = image_part(file.path)
             if "stills" in self.extras:
-                write_stills(self.out / "stills", cine, prediction, box)
+                write_stills(self.out / "stills", cine, prediction, part)
             if "video" in self.extras:
-                write_overlay(self.out / "videos" / f"{cine.id}.mp4", cine, prediction, box)
+                write_overlay(self.out / "videos" / f"{cine.id}.mp4", cine, prediction, part)
 
 
 def _outputs(bundle: Bundle, extras: frozenset[str]) -> list[str]:
@@ -199,6 +204,10 @@ def _outputs(bundle: Bundle, extras: frozenset[str]) -> list[str]:
         asked = " or ".join(f"--{extra}" for extra, output in needs.items() if output in bundle.outputs)
         raise UsageError(f"the bundle {bundle.path} gives no class probabilities; ask for {asked}")
     return outputs
+
+
+def _opened(path: Path, color: Color, threads: int | None, guarded: bool) -> Cine:
+    return open_cine_guarded(path, color=color) if guarded else open_cine(path, color=color, threads=threads)
 
 
 def _work(job: _Job, todo: Sequence[CineFile], workers: int, failures: list[tuple[str, str]]) -> None:

@@ -2,7 +2,7 @@
 
 Two things are needed. `external_data` tells whether a model reads weights from another file: a bundle that does breaks
 when it is moved, and a hostile one could name any file of this machine. `pruned` cuts a model down to the outputs that
-are wanted, for ONNX Runtime computes every node of a graph whatever is asked of it (microsoft/onnxruntime#16013, #16483).
+are wanted, for ONNX Runtime computes every node of a graph whatever is asked of it (microsoft/onnxruntime#16013).
 
 The file is a protocol buffer; this walks its wire format (https://protobuf.dev/programming-guides/encoding) along the
 few fields of onnx.proto3 that matter.

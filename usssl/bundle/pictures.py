@@ -1,13 +1,14 @@
 """Pictures of a prediction: stills of the best planes, and the cine with its saliency and plane names.
 
-Both show the box of the ultrasound image alone, without the scanner's screen around it. Text inside that box, such as
-in the corners of a sector, stays: look at a picture before it leaves the house.
+Both show the ultrasound image alone: the scanner's screen around it, and what `sector_mask` takes for burned-in text
+and drawings, are black. No such mask is perfect: look at a picture before it leaves the house.
 """
 
 from __future__ import annotations
 
 import re
 from collections.abc import Iterator
+from dataclasses import dataclass
 from pathlib import Path
 
 import cv2
@@ -15,33 +16,56 @@ import numpy as np
 import numpy.typing as npt
 
 from usssl.bundle.prediction import Float32, Prediction
-from usssl.bundle.stream import spread
-from usssl.cine import Cine, write_video
-from usssl.cine.sector import Box, content_box
+from usssl.cine import Cine, open_cine, write_video
+from usssl.cine.sector import Box
+from usssl.cine.sector_mask import sector_mask
 from usssl.cine.video_writing import atomic_path
 from usssl.errors import OutputError
 
 UInt8 = npt.NDArray[np.uint8]
 
-_BOX_FRAMES = 32
 _CAPTION_HEIGHT = 24
 _OPACITY = 0.6
 _FALLBACK_FPS = 25.0
 
 
-def image_box(cine: Cine) -> Box:
-    """The box of the ultrasound image of a grey cine."""
-    return content_box(cine.read(spread(len(cine), _BOX_FRAMES)))
+@dataclass(frozen=True)
+class ImagePart:
+    """What a picture shows of a frame.
+
+    Attributes:
+        box: the rectangle cut out, pixels.
+        keep: bool (H, W) of the box; what is False is black.
+    """
+
+    box: Box
+    keep: npt.NDArray[np.bool_]
+
+    def cut(self, frame: UInt8) -> UInt8:
+        """The part of a grey frame (H, W)."""
+        x0, y0, x1, y1 = self.box
+        return np.where(self.keep, frame[y0:y1, x0:x1], np.uint8(0))
 
 
-def write_stills(folder: Path, cine: Cine, prediction: Prediction, box: Box) -> list[Path]:
+def image_part(path: Path) -> ImagePart:
+    """Finds the ultrasound image of a cine, in the file's own colours, which tell drawings from tissue."""
+    with open_cine(path, threads=1) as cine:
+        mask = sector_mask(cine)
+    rows, columns = np.flatnonzero(mask.any(axis=1)), np.flatnonzero(mask.any(axis=0))
+    if not len(rows):
+        return ImagePart(Box(0, 0, mask.shape[1], mask.shape[0]), mask)
+    box = Box(int(columns[0]), int(rows[0]), int(columns[-1]) + 1, int(rows[-1]) + 1)
+    return ImagePart(box, mask[box.y0 : box.y1, box.x0 : box.x1])
+
+
+def write_stills(folder: Path, cine: Cine, prediction: Prediction, part: ImagePart) -> list[Path]:
     """Writes a PNG of the best frame of each plane that the model names there.
 
     Args:
         folder: where to write `<cine>_<plane>_frame<number>.png`.
         cine: opened in grey.
         prediction: of the cine, with `plane_probs`.
-        box: what to show, pixels.
+        part: what to show.
 
     Raises:
         OutputError: the folder cannot be written.
@@ -54,7 +78,7 @@ def write_stills(folder: Path, cine: Cine, prediction: Prediction, box: Box) -> 
             continue
         name = re.sub(r"[^\w-]+", "-", plane)
         path = folder / f"{cine.id[:16]}_{name}_frame{frame:05d}.png"
-        image = cine.read([frame])[0][box.y0 : box.y1, box.x0 : box.x1]
+        image = part.cut(cine.read([frame])[0])
         good, png = cv2.imencode(".png", image)
         if not good:
             raise OutputError(f"cannot write {path}: the image of {image.shape} is not a picture")
@@ -64,26 +88,26 @@ def write_stills(folder: Path, cine: Cine, prediction: Prediction, box: Box) -> 
     return written
 
 
-def write_overlay(path: Path, cine: Cine, prediction: Prediction, box: Box) -> Path:
+def write_overlay(path: Path, cine: Cine, prediction: Prediction, part: ImagePart) -> Path:
     """Writes the cine as an MP4 with its saliency as colour and the most probable plane under it.
 
     Args:
         path: the file to write.
         cine: opened in grey.
         prediction: of the cine.
-        box: what to show, pixels.
+        part: what to show.
 
     Raises:
         OutputError: the file cannot be written.
     """
-    return write_video(path, _overlaid(cine, prediction, box), cine.fps or _FALLBACK_FPS, crf=20)
+    return write_video(path, _overlaid(cine, prediction, part), cine.fps or _FALLBACK_FPS, crf=20)
 
 
-def _overlaid(cine: Cine, prediction: Prediction, box: Box) -> Iterator[UInt8]:
+def _overlaid(cine: Cine, prediction: Prediction, part: ImagePart) -> Iterator[UInt8]:
     for number, frame in enumerate(cine.iter_frames()):
-        image = np.repeat(frame[box.y0 : box.y1, box.x0 : box.x1, None], 3, axis=2)
+        image = np.repeat(part.cut(frame)[..., None], 3, axis=2)
         if prediction.saliency is not None:
-            image = blend(image, prediction.saliency[number], prediction.window, box)
+            image = blend(image, prediction.saliency[number], prediction.window, part.box)
         if prediction.plane_probs is not None:
             best = int(prediction.plane_probs[number].argmax())
             text = f"{prediction.classes[best]} {prediction.plane_probs[number, best]:.2f}"

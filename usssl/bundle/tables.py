@@ -12,6 +12,7 @@ import hashlib
 import io
 import json
 from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -23,6 +24,7 @@ import pyarrow.parquet as pq
 from usssl.bundle.inputs import CineFile
 from usssl.bundle.prediction import Prediction
 from usssl.cine.video_writing import atomic_path
+from usssl.errors import OutputError
 
 _ROWS_IN_GROUP = 1 << 17
 
@@ -61,6 +63,24 @@ class Parts:
             pq.write_table(frames, temporary)
         part = {"stamp": _stamp(cine.path), "model": self.model, "extras": sorted(extras), "row": row}
         write_text(self._path(cine, "json"), json.dumps(part))
+
+    @contextmanager
+    def attempt(self, cine: CineFile) -> Iterator[bool]:
+        """Marks a cine as being worked on; gives whether an earlier run died over it.
+
+        Raises:
+            OutputError: the folder cannot be written.
+        """
+        mark = self._path(cine, "begun")
+        died = mark.exists()
+        try:
+            mark.touch()
+        except OSError as error:
+            raise OutputError(f"cannot write {mark}: {error.strerror or error}") from None
+        try:
+            yield died
+        finally:
+            mark.unlink(missing_ok=True)
 
     def frames(self, cine: CineFile) -> pa.Table:
         """The frame rows of a cine that is done."""
