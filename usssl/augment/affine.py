@@ -3,23 +3,17 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Annotated, Self
+from typing import Annotated, Literal, Self
 
 import torch
-from pydantic import AfterValidator, Field, model_validator
+from pydantic import Field, model_validator
 from torch import Tensor
 
 from usssl.augment.batch import ClipBatch
 from usssl.augment.geometry import about_centre, affine_matrix, compose, corners, inverse, resize_matrix, transform
-from usssl.augment.op import Op, Params
+from usssl.augment.op import GeometricOp, Params, PositiveRange
 from usssl.augment.seeds import Seeds
 from usssl.augment.warp import warp
-
-
-def _ordered(limits: tuple[float, float]) -> tuple[float, float]:
-    if limits[0] > limits[1]:
-        raise ValueError(f"the lower end {limits[0]} lies above the upper end {limits[1]}")
-    return limits
 
 
 @dataclass(frozen=True)
@@ -39,7 +33,7 @@ class AffineParams(Params):
     translation: Tensor
 
 
-class Affine(Op[AffineParams]):
+class Affine(GeometricOp[AffineParams]):
     """Rotation, scale, shear and translation about the centre of the frame: content moves by `s R(a) Sh(q) p + d`.
 
     Attributes:
@@ -48,17 +42,17 @@ class Affine(Op[AffineParams]):
         scale: smallest and largest magnification.
         shear: largest shear angle either way, degrees.
         visible: the middle part of the frame that is shown, as a share of its width and height.
+        size: height and width of the result, pixels; those of the frame by default.
         inside: draw anew until no pixel from outside the frame is visible, because fill would give the transform away.
     """
 
-    rotation: float = Field(45.0, ge=0, le=180)
-    translation: float = Field(0.1, ge=0, lt=1)
-    scale: Annotated[tuple[Annotated[float, Field(gt=0)], Annotated[float, Field(gt=0)]], AfterValidator(_ordered)] = (
-        0.8,
-        1.2,
-    )
-    shear: float = Field(20.0, ge=0, lt=80)
-    visible: float = Field(1.0, gt=0, le=1)
+    name: Literal["affine"] = "affine"
+    rotation: Annotated[float, Field(ge=0, le=180)] = 45.0
+    translation: Annotated[float, Field(ge=0, lt=1)] = 0.1
+    scale: PositiveRange = (0.8, 1.2)
+    shear: Annotated[float, Field(ge=0, lt=80)] = 20.0
+    visible: Annotated[float, Field(gt=0, le=1)] = 1.0
+    size: tuple[Annotated[int, Field(ge=1)], Annotated[int, Field(ge=1)]] | None = None
     inside: bool = False
 
     @model_validator(mode="after")
@@ -85,6 +79,10 @@ class Affine(Op[AffineParams]):
         chosen = drawn[torch.arange(len(batch)), first]
         return self._from_unit(self._towards_identity(chosen, batch.size))
 
+    def size_after(self, size: tuple[int, int]) -> tuple[int, int]:
+        """`size` where it is given, else that of the frames."""
+        return self.size or size
+
     def identity(self, rows: int) -> AffineParams:
         """The parameters that change nothing (but for `visible`)."""
         zeros, ones = torch.zeros(rows, dtype=torch.float64), torch.ones(rows, dtype=torch.float64)
@@ -96,18 +94,20 @@ class Affine(Op[AffineParams]):
         Args:
             params: the transforms.
             source: height and width of the source frames.
-            target: height and width of the view (by default the source's); it shows the middle `visible` of the frame.
+            target: height and width of the view, which shows the middle `visible` of the frame; else `size_after`.
         """
+        target = target or self.size or source
         extent = torch.tensor([source[1], source[0]], dtype=torch.float64)
         forward = affine_matrix(params.angle_deg, params.scale, params.shear_deg, params.translation * extent)
         back = inverse(about_centre(forward, source))
         shown = about_centre(torch.eye(2, dtype=torch.float64)[None] * self.visible, source).expand(len(params), 2, 3)
-        return compose(compose(back, shown), resize_matrix(source, target or source, len(params)))
+        return compose(compose(back, shown), resize_matrix(source, target, len(params)))
 
     def apply(self, clips: Tensor, params: AffineParams, size: tuple[int, int] | None = None) -> Tensor:
-        """Warps each clip by its transform, all frames alike, to `size` (height, width; by default the clips' own)."""
+        """Warps each clip by its transform, all frames alike, to `size` (height, width; `size_after` by default)."""
         source = (clips.shape[-2], clips.shape[-1])
-        return warp(clips, self.matrices(params, source, size), size or source)
+        size = size or self.size_after(source)
+        return warp(clips, self.matrices(params, source, size), size)
 
     def encode(self, params: AffineParams) -> Tensor:
         """The regression target t of order_transform (its property 3): `(batch, 6)` float32, each in [-1, 1].

@@ -67,3 +67,15 @@ def resize_matrix(source: tuple[int, int], target: tuple[int, int], rows: int) -
     """Maps pixels of a frame of `target` (height, width) onto those of `source`: `(rows, 2, 3)`."""
     scale = torch.tensor([source[1] / target[1], source[0] / target[0]], dtype=torch.float64)
     return torch.cat([torch.diag(scale), torch.zeros(2, 1, dtype=torch.float64)], dim=1).expand(rows, 2, 3)
+
+
+def identity_matrices(rows: int) -> Tensor:
+    """The map that moves nothing: `(rows, 2, 3)`."""
+    return torch.eye(2, 3, dtype=torch.float64).expand(rows, 2, 3)
+
+
+def pixel_centres(size: tuple[int, int]) -> Tensor:
+    """Coordinates of all pixels of `(height, width)`, row by row: `(height * width, 2)` float64."""
+    x = torch.arange(size[1], dtype=torch.float64) + 0.5
+    y = torch.arange(size[0], dtype=torch.float64) + 0.5
+    return torch.stack([x.expand(*size), y[:, None].expand(*size)], dim=-1).flatten(0, 1)

@@ -1,15 +1,17 @@
-"""Brightness, contrast and gamma of grey clips, one draw a clip."""
+"""Curves of grey levels: brightness, contrast and gamma of grey clips, gamma alone, solarising. One draw a clip."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Annotated, Literal
 
 import torch
 from pydantic import Field
 from torch import Tensor
 
 from usssl.augment.batch import ClipBatch
-from usssl.augment.op import Op, Params
+from usssl.augment.op import Params, PixelOp, PositiveRange, Probability
+from usssl.augment.pixels import a_row
 from usssl.augment.seeds import Seeds
 
 
@@ -28,7 +30,7 @@ class GreyToneParams(Params):
     gamma: Tensor
 
 
-class GreyTone(Op[GreyToneParams]):
+class GreyTone(PixelOp[GreyToneParams]):
     """`clamp(contrast (brightness x - 1/2) + 1/2)^gamma` with x in 0..1, the same on all frames of a clip.
 
     Attributes:
@@ -37,24 +39,82 @@ class GreyTone(Op[GreyToneParams]):
         gamma: the same of the exponent.
     """
 
-    brightness: float = Field(0.25, ge=0, lt=1)
-    contrast: float = Field(0.0, ge=0, lt=1)
-    gamma: float = Field(0.25, ge=0, lt=1)
+    name: Literal["grey_tone"] = "grey_tone"
+    brightness: Annotated[float, Field(ge=0, lt=1)] = 0.25
+    contrast: Annotated[float, Field(ge=0, lt=1)] = 0.0
+    gamma: Annotated[float, Field(ge=0, lt=1)] = 0.25
 
     def sample(self, batch: ClipBatch, random: Seeds | torch.Generator | None = None) -> GreyToneParams:
         """Draws each factor uniformly from 1 ± its range."""
         seeds = Seeds.of(random, len(batch))
-        return GreyToneParams(
-            *(seeds.uniform(name, 1 - r, 1 + r) for name, r in self.model_dump().items())  # fields in their order
-        )
+        ranges = (("brightness", self.brightness), ("contrast", self.contrast), ("gamma", self.gamma))
+        return GreyToneParams(*(seeds.uniform(name, 1 - r, 1 + r) for name, r in ranges))
 
-    def apply(self, clips: Tensor, params: GreyToneParams) -> Tensor:
-        """Changes the tone; uint8 clips stay uint8 (rounded), floating ones are in 0..1."""
-        working = torch.float32 if clips.dtype == torch.uint8 else clips.dtype
-        b, c, g = (
-            x.to(clips.device, working)[:, None, None, None, None]
-            for x in (params.brightness, params.contrast, params.gamma)
-        )
-        x = clips.to(working) / (255 if clips.dtype == torch.uint8 else 1)
-        y = ((x * b - 0.5) * c + 0.5).clamp_(0, 1).pow_(g)
-        return (y * 255).round_().to(torch.uint8) if clips.dtype == torch.uint8 else y
+    def change(self, unit: Tensor, params: GreyToneParams) -> Tensor:
+        """Changes the tone in place."""
+        contrast = a_row(params.contrast, unit)
+        unit.mul_(a_row(params.brightness, unit) * contrast).add_(0.5 - 0.5 * contrast)
+        return unit.clamp_(0, 1).pow_(a_row(params.gamma, unit))
+
+
+@dataclass(frozen=True)
+class GammaParams(Params):
+    """Drawn exponents.
+
+    Attributes:
+        gamma: `(batch,)`, identity where 1.
+    """
+
+    gamma: Tensor
+
+
+class Gamma(PixelOp[GammaParams]):
+    """`x^gamma` with x in 0..1.
+
+    Attributes:
+        gamma: smallest and largest exponent.
+    """
+
+    name: Literal["gamma"] = "gamma"
+    gamma: PositiveRange = (0.75, 1.25)
+
+    def sample(self, batch: ClipBatch, random: Seeds | torch.Generator | None = None) -> GammaParams:
+        """Draws exponents uniformly."""
+        return GammaParams(Seeds.of(random, len(batch)).uniform("gamma", *self.gamma))
+
+    def change(self, unit: Tensor, params: GammaParams) -> Tensor:
+        """Raises to the power in place."""
+        return unit.clamp_(0, 1).pow_(a_row(params.gamma, unit))
+
+
+@dataclass(frozen=True)
+class SolariseParams(Params):
+    """Drawn inversions of the bright half.
+
+    Attributes:
+        solarised: `(batch,)`.
+    """
+
+    solarised: Tensor
+
+
+class Solarise(PixelOp[SolariseParams]):
+    """`1 - x` where x reaches the threshold, else x (methods/cvrl).
+
+    Attributes:
+        threshold: in 0..1.
+        p: chance.
+    """
+
+    name: Literal["solarise"] = "solarise"
+    threshold: Annotated[float, Field(ge=0, le=1)] = 0.5
+    p: Probability = 0.2
+
+    def sample(self, batch: ClipBatch, random: Seeds | torch.Generator | None = None) -> SolariseParams:
+        """Draws which clips are solarised."""
+        return SolariseParams(Seeds.of(random, len(batch)).chance("solarise", self.p))
+
+    def change(self, unit: Tensor, params: SolariseParams) -> Tensor:
+        """Inverts the bright half."""
+        chosen = params.solarised.to(unit.device)[:, None, None, None, None]
+        return torch.where(chosen & (unit >= self.threshold), 1 - unit, unit)
