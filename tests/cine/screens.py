@@ -9,8 +9,7 @@ NAME = "VANDERBILT HORTENSE"
 
 
 def moving_fan(frames: int = 12, height: int = 360, width: int = 480, seed: int = 0) -> tuple[np.ndarray, np.ndarray]:
-    """uint8 `(frames, height, width)` of speckle that changes in a fan on black, and the fan as bool `(height,
-    width)`."""
+    """Speckle that changes in a fan on black, uint8 `(frames, height, width)`, and the fan, bool `(height, width)`."""
     rng = np.random.default_rng(seed)
     y, x = np.mgrid[:height, :width]
     dx, dy = x - width / 2, y - 0.02 * height

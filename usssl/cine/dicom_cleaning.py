@@ -31,6 +31,11 @@ _IDENTIFYING = {
     0x00080050, 0x00080080, 0x00080081, 0x00081040, 0x00100020, 0x00100021, 0x00100030, 0x00101000, 0x00101040,
     0x00102154, 0x00200010, 0x00380010, 0x00401001,
 }  # fmt: skip
+# What an ultrasound image must have, empty where unknown; the profile may have removed it, or the original lacked it.
+_TYPE_2 = (
+    "AccessionNumber", "ImageType", "InstanceNumber", "Manufacturer", "PatientBirthDate", "PatientOrientation",
+    "PatientSex", "ReferringPhysicianName", "SeriesNumber", "StudyDate", "StudyID", "StudyTime",
+)  # fmt: skip
 _REQUIRED_BY_NAME = {0x00080070}  # Manufacturer, type 2
 _LEAST_IDENTIFIER = 3
 _DEPTH = 16
@@ -74,6 +79,9 @@ def clean_header(dataset: Any, pseudonyms: Pseudonyms, identity: str) -> Any:
         cleaned.DeidentificationMethodCodeSequence = codes
         if not cleaned.get("SOPInstanceUID"):
             cleaned.SOPInstanceUID = pseudonyms.uid(identity)
+        for keyword in _TYPE_2:
+            if keyword not in cleaned:
+                setattr(cleaned, keyword, None)
         cleaned.file_meta = _file_meta(cleaned)
     return cleaned
 
