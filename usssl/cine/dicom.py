@@ -130,9 +130,9 @@ class DicomVideoSource(FrameSource):
 
         if file.length is not None:
             raise CineError(path, "its video stream is not encapsulated")
-        table = encapsulated_frames(path, file.stream, file.start, 1)
+        table = encapsulated_frames(path, file.stream, file.start, None, is_stream=True)
         if not table.frames:
-            raise CineError(path, "its video stream is missing or cut off")
+            raise CineError(path, "its video stream is missing")
         stream = SegmentReader(file.stream, table.frames[0])
         kind = kind_of(stream.read(1024))
         if kind not in VIDEO_FORMATS:
@@ -142,7 +142,7 @@ class DicomVideoSource(FrameSource):
         self.channels = self._video.channels
         video = self._video.facts
         declared = _declared_frames(file.dataset)
-        notes = list(video.warnings)
+        notes = [*table.warnings, *video.warnings]
         if declared is not None and declared != video.frames:
             notes.append(f"the header claims {declared} frames, the video stream holds {video.frames}")
         facts = replace(

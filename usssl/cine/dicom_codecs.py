@@ -13,6 +13,7 @@ from usssl.cine.jpeg_headers import jpeg2000_header, jpeg_header
 
 RLE = "1.2.840.10008.1.2.5"
 DEFLATED_FRAMES = "1.2.840.10008.1.2.8.1"
+UNCOMPRESSED_FRAMES = "1.2.840.10008.1.2.1.98"
 _JPEG = "1.2.840.10008.1.2.4."
 JPEG_DCT = frozenset(_JPEG + n for n in ("50", "51"))
 JPEG_LOSSLESS = frozenset(_JPEG + n for n in ("57", "70"))
@@ -165,7 +166,7 @@ def _jpeg_2000(data: bytes, layout: PixelLayout) -> tuple[np.ndarray, str]:
 
 
 _DECODERS: tuple[tuple[frozenset[str], Callable[[bytes, PixelLayout], tuple[np.ndarray, str]]], ...] = (
-    (NATIVE, _native),
+    (NATIVE | {UNCOMPRESSED_FRAMES}, _native),
     (frozenset((DEFLATED_FRAMES,)), _deflated),
     (frozenset((RLE,)), _rle),
     (JPEG_DCT | JPEG_LOSSLESS | JPEG_LS, _jpeg),

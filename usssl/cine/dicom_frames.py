@@ -54,6 +54,7 @@ def encapsulated_frames(
     declared: int | None,
     extended_offsets: Sequence[int] = (),
     one_fragment_a_frame: bool = False,
+    is_stream: bool = False,
 ) -> FrameTable:
     """Frames of encapsulated pixel data.
 
@@ -67,6 +68,7 @@ def encapsulated_frames(
         declared: NumberOfFrames, or None where it is not stated or makes no sense.
         extended_offsets: the Extended Offset Table (7FE0,0001), where there is one.
         one_fragment_a_frame: for RLE, where the standard wants it so (PS3.5 A.4.2).
+        is_stream: all fragments are one video stream (PS3.5 A.4.8), which can be read up to where it is cut off.
 
     Raises:
         CineError: if there is no item at `start`.
@@ -76,6 +78,8 @@ def encapsulated_frames(
     notes = [] if complete else ["the file is cut off within the pixel data"]
     if not fragments:
         return FrameTable((), (*notes, "there are no whole frames"))
+    if is_stream:
+        return FrameTable((tuple(fragments),), tuple(notes))
     base = fragments[0][0] - 8
     groups: list[list[Segment]] | None = None
     for name, offsets in (("extended", list(extended_offsets)), ("basic", table)):

@@ -13,8 +13,8 @@ from usssl.errors import CineError, CineLimitError, UssslError
 def typed_faults(path: Path) -> Iterator[None]:
     """Turns any exception but usssl's own into a `CineError` on `path`.
 
-    Foreign messages may quote the header and with it a patient, so only the type of the exception is told; the exception
-    itself hangs on as the cause, for `--debug`.
+    Foreign messages may quote the header and with it a patient, so only the type of the exception is told; the
+    exception itself hangs on as the cause, for `--debug`.
 
     Raises:
         CineError: in place of a foreign exception.

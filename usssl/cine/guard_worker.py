@@ -1,7 +1,7 @@
 """The process that decodes an untrusted file for `open_cine_guarded`, asked and answering over its standard streams.
 
-A message is eight bytes of length, then that many bytes: JSON, or the pixels of one frame. Nothing is pickled: what comes
-out of a decoder that a file has taken over must not run in the parent.
+A message is eight bytes of length, then that many bytes: JSON, or the pixels of one frame. Nothing is pickled: what
+comes out of a decoder that a file has taken over must not run in the parent.
 """
 
 from __future__ import annotations

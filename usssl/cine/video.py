@@ -73,8 +73,10 @@ class VideoSource(FrameSource):
         if index.seekable and frames > 1:
             times = (index.pts - index.pts[0]) * header.time_base
             measured = (frames - 1) / float(times[-1])
+            usual = 1.0 / float(np.median(np.diff(times)))
             # The header's rate is the rounder number, but counts only where the time stamps bear it out.
-            fps = header.rate if header.rate and abs(header.rate / measured - 1) < 0.005 else measured
+            borne_out = header.rate and min(abs(header.rate / rate - 1) for rate in (measured, usual)) < 0.005
+            fps = header.rate if borne_out else measured
         width, height = self._size if self._rotation % 180 == 0 else self._size[::-1]
         facts = CineFacts(
             container=self._file.kind,

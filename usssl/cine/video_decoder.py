@@ -39,6 +39,7 @@ class FrameDecoder:
         self._number = {int(pts): n for n, pts in enumerate(index.pts)} if index.seekable else {}
         self._threads = threads
         self._container: Any = None
+        self._no_entry: set[int] = set()  # key frames that proved to build on earlier ones
         self._start()
 
     def frame(self, target: int, asked: set[int], last: int) -> Any:
@@ -95,6 +96,7 @@ class FrameDecoder:
         self._passed: set[int] = set()  # frames left undecoded on the way here
         self._until_key = False  # after damage nothing counts before the next key frame
         self._ended = False
+        self._entry = 0  # the key frame where decoding began
         self.counted = 0
 
     def _can_go_on(self, target: int) -> bool:
@@ -109,6 +111,8 @@ class FrameDecoder:
     def _go_to(self, target: int) -> None:
         """Makes the packet of the key frame that `target` builds on the next one."""
         key = int(self._index.key[target])
+        while key in self._no_entry:
+            key = int(self._index.key[key - 1])
         if not self._index.seekable or key == 0:
             self._start()
             return
@@ -119,7 +123,7 @@ class FrameDecoder:
         for packet in self._packets:
             if packet.dts == dts and packet.is_keyframe:
                 self._packets = _put_back(packet, self._packets)
-                self._position = key
+                self._position = self._entry = key
                 return
             if packet.dts is None or packet.dts > dts:
                 break
@@ -153,6 +157,8 @@ class FrameDecoder:
             if not packet.is_keyframe:
                 return True
             self._until_key = False
+        if number is not None and number < self._entry:
+            return True  # shown before the key frame, so it builds on frames before it, which the decoder has not seen
         if asked is not None and number is not None and number not in asked:
             if self._index.intra:
                 self._passed.add(number)
@@ -173,19 +179,32 @@ class FrameDecoder:
         try:
             frames = self._stream.codec_context.decode(packet)
         except (av.error.FFmpegError, EOFError):
-            if self._threads != 1:
-                self._threads = 1
-                self._start()
-                return False
-            if number is not None:
-                self.damaged |= self._index.after_damage(number)
-            return packet is None or self._drain(until_key=True)
+            return self._handle_damage(number)
         for frame in frames:
             place = self._number.get(frame.pts) if self._index.seekable else self.counted
             self.counted += 1
-            if place is not None and place not in self.damaged and not frame.is_corrupt:
-                self._ready.append((place, frame))
+            if place is None or place in self.damaged:
+                continue
+            if frame.is_corrupt:
+                return self._handle_damage(place)
+            if place < (self._ready[-1][0] + 1 if self._ready else self._position):
+                raise CineError(self._file.path, "its time stamps contradict the order of its frames")
+            self._ready.append((place, frame))
         return True
+
+    def _handle_damage(self, number: int | None) -> bool:
+        """Makes sure whose fault it is before a frame is called damaged; False where the decoder started again."""
+        if self._threads != 1:  # several threads report an error late
+            self._threads = 1
+            self._start()
+            return False
+        if number is not None:
+            if self._entry and self._index.key[number] == self._entry:  # a key frame in name only, perhaps
+                self._no_entry.add(self._entry)
+                self._start()
+                return False
+            self.damaged |= self._index.after_damage(number)
+        return self._ended or self._drain(until_key=True)
 
     def _drain(self, *, until_key: bool) -> bool:
         """Takes what is still in the decoder and makes it ready for another packet."""

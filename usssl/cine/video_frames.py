@@ -32,30 +32,32 @@ def frame_pixels(frame: Any, channels: int, rotation: int) -> np.ndarray:
     """
     if channels == 3:
         pixels = frame.to_ndarray(format="rgb24")
-    elif _has_byte_luma(frame.format):
+    elif _has_luma_plane(frame.format):
         pixels = _luma(frame)
     else:
         pixels = frame.to_ndarray(format="gray")
     return np.rot90(pixels, rotation // 90) if rotation else pixels
 
 
-def _has_byte_luma(pixel_format: Any) -> bool:
+def _has_luma_plane(pixel_format: Any) -> bool:
     name = pixel_format.name
-    return name == "gray" or (name.startswith(_LUMA_FIRST) and pixel_format.components[0].bits == 8)
+    return name.startswith(_LUMA_FIRST) and not name.endswith("be") and pixel_format.components[0].bits in (8, 10, 12)
 
 
 def _luma(frame: Any) -> np.ndarray:
     import cv2
 
-    plane = frame.planes[0]
-    rows = np.frombuffer(plane, np.uint8).reshape(-1, plane.line_size)[: frame.height, : frame.width]
-    name = frame.format.name
-    if name == "gray" or name.startswith("yuvj") or frame.color_range == _FULL_RANGE:
-        return rows
-    return cv2.LUT(rows, _stretch())
+    plane, bits = frame.planes[0], frame.format.components[0].bits
+    dtype = np.dtype(np.uint8 if bits == 8 else "<u2")
+    rows = np.frombuffer(plane, dtype).reshape(-1, plane.line_size // dtype.itemsize)[: frame.height, : frame.width]
+    full = frame.format.name.startswith(("gray", "yuvj")) or frame.color_range == _FULL_RANGE
+    if bits > 8:
+        return _stretch(bits, full)[np.minimum(rows, (1 << bits) - 1)]
+    return rows if full else cv2.LUT(rows, _stretch(8, full))
 
 
 @cache
-def _stretch() -> np.ndarray:
-    """ITU-R BT.601, 2.5.3: luma 16 is black, 235 is white."""
-    return np.clip(np.rint((np.arange(256) - 16.0) * 255 / 219), 0, 255).astype(np.uint8)
+def _stretch(bits: int, full: bool) -> np.ndarray:
+    """Luma to display bytes. Of limited range, black is 16 and white 235, times 2 for each bit above 8 (ITU-R BT.709, 4.6)."""
+    black, white = (0, (1 << bits) - 1) if full else (16 << bits - 8, 235 << bits - 8)
+    return np.clip(np.rint((np.arange(1 << bits) - black) * 255.0 / (white - black)), 0, 255).astype(np.uint8)

@@ -12,6 +12,10 @@ import numpy as np
 from usssl.errors import CineLimitError
 
 
+# These store frames in the order of decoding and nothing else; where frames are reordered, FFmpeg's times are guesses.
+_NO_PRESENTATION_TIMES = frozenset(("avi", "h264", "hevc", "mpegvideo"))
+
+
 @dataclass(frozen=True)
 class VideoIndex:
     """The readable frames of a stream in the order in which they are shown.
@@ -81,12 +85,13 @@ def build_index(container: Any, stream: Any, path: Path, max_frames: int) -> Vid
         packets.append(_Packet(packet.pts, packet.dts, len(packets), packet.is_keyframe, broken))
         if len(packets) > max_frames:
             raise CineLimitError(path, f"it has more than {max_frames} frames, the limit")
-    return _index_of(packets)
+    reordered = bool(stream.codec_context.reorder_depth) and container.format.name in _NO_PRESENTATION_TIMES
+    return _index_of(packets, has_times=not reordered)
 
 
-def _index_of(packets: list[_Packet]) -> VideoIndex:
+def _index_of(packets: list[_Packet], *, has_times: bool) -> VideoIndex:
     stamps = {p.pts for p in packets}
-    seekable = None not in stamps and len(stamps) == len(packets)
+    seekable = has_times and None not in stamps and len(stamps) == len(packets)
     shown = sorted(packets, key=lambda p: p.pts or 0) if seekable else packets
     lost = _lost(shown) if seekable else set()
     kept = [p for p in shown if p.order not in lost]
