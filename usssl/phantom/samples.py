@@ -6,8 +6,9 @@ import multiprocessing
 import os
 import signal
 from collections.abc import Iterator, Sequence
-from concurrent.futures import ProcessPoolExecutor, as_completed
+from concurrent.futures import FIRST_COMPLETED, ProcessPoolExecutor, wait
 from concurrent.futures.process import BrokenProcessPool
+from itertools import islice
 from pathlib import Path
 from typing import Literal
 
@@ -102,10 +103,8 @@ def _check(kind: str, cines: int, video_format: str, workers: int | None, size: 
 
 
 def _processes(workers: int | None, jobs: int) -> int:
-    return max(
-        1,
-        min(workers or len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1, jobs),
-    )
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    return max(1, min(workers or cores, jobs))
 
 
 def _run(orders: Sequence[CineOrder], processes: int) -> Iterator[None]:
@@ -129,10 +128,16 @@ def _run(orders: Sequence[CineOrder], processes: int) -> Iterator[None]:
 
 def _run_parallel(orders: Sequence[CineOrder], processes: int) -> Iterator[None]:
     pool = ProcessPoolExecutor(processes, multiprocessing.get_context("spawn"), initializer=_start_worker)
+    waiting = iter(orders)
+    # No more are handed out than are worked on: what is handed out is finished even after Ctrl-C.
+    running = {pool.submit(write_cine, order) for order in islice(waiting, processes)}
     try:
-        for done in as_completed([pool.submit(write_cine, order) for order in orders]):
-            done.result()
-            yield
+        while running:
+            done, running = wait(running, return_when=FIRST_COMPLETED)
+            for future in done:
+                future.result()
+                yield
+            running |= {pool.submit(write_cine, order) for order in islice(waiting, len(done))}
     finally:
         pool.shutdown(wait=True, cancel_futures=True)
 
