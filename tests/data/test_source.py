@@ -51,6 +51,16 @@ def test_touching_a_file_does_not_prepare_it_again(cines: Path) -> None:
     assert resolve_source(cines, size=SIZE, workers=0).path == first.path
 
 
+def test_new_labels_do_not_decode_again(cines: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    first = resolve_source(cines, size=SIZE, workers=0)
+    (cines / "labels.csv").write_text("file,grade\n1.mkv,5\n")
+    monkeypatch.setattr("usssl.data.preparing._TASK", "json:loads")
+    second = resolve_source(cines, size=SIZE, workers=0)
+    assert second.path != first.path
+    assert second.table["grade"].to_pylist() == [None, 5, None]
+    assert np.array_equal(second.frames(1), first.frames(1))
+
+
 def test_several_folders_are_one_source(cines: Path, tmp_path: Path, write_cine: WriteCine) -> None:
     write_cine(tmp_path / "more" / "9.mkv", seed=9)
     assert len(resolve_source([cines, tmp_path / "more"], size=SIZE, workers=0)) == 4

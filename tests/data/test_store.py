@@ -16,6 +16,7 @@ import pytest
 from usssl.cine import open_cine, sector, write_video
 from usssl.data import index_folders, open_store, prepare, read_catalog
 from usssl.data.framing import Framing, spread_frames
+from usssl.data.workers import run_isolated
 from usssl.errors import CatalogError, OutputError, UsageError
 
 SIZE = (24, 40)
@@ -202,7 +203,7 @@ def test_a_killed_build_goes_on_and_ends_in_the_same_bytes(catalog: Path, tmp_pa
 
 
 def test_a_part_that_was_damaged_meanwhile_is_made_again(catalog: Path, tmp_path: Path) -> None:
-    from usssl.data.prepare import _first_rows, store_key
+    from usssl.data.preparing import _first_rows, store_key
     from usssl.data.shards import Shards
 
     table = read_catalog(catalog)
@@ -217,15 +218,54 @@ def test_a_part_that_was_damaged_meanwhile_is_made_again(catalog: Path, tmp_path
     assert open_store(tmp_path / "store").frames(0).shape == (8, *SIZE)
 
 
-def test_a_finished_store_is_kept_and_another_is_not_overwritten(catalog: Path, tmp_path: Path) -> None:
+def test_a_finished_store_is_kept_and_another_is_replaced(catalog: Path, tmp_path: Path) -> None:
     first = prepare(catalog, tmp_path / "store", size=SIZE, workers=0)
     again = prepare(catalog, tmp_path / "store", size=SIZE, workers=0)
-    assert (first.reused, again.reused, again.cines, again.frames) == (False, True, 7, first.frames)
-    with pytest.raises(CatalogError, match="another catalogue, size or version"):
-        prepare(catalog, tmp_path / "store", size=(24, 44), workers=0)
+    assert (first.kept, again.kept, again.cines, again.frames) == (False, True, 7, first.frames)
+    used = pickle.dumps(open_store(tmp_path / "store"))
+    other = prepare(catalog, tmp_path / "store", size=(24, 44), workers=0)
+    assert (other.kept, other.decoded, open_store(tmp_path / "store").size) == (False, 7, (24, 44))
+    with pytest.raises(CatalogError, match="replaced while it was in use"):
+        pickle.loads(used)
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["c.parquet", "cines", "store"]
+
+
+def test_a_folder_that_is_no_store_is_left_alone(catalog: Path, tmp_path: Path) -> None:
     (tmp_path / "precious").mkdir()
     with pytest.raises(CatalogError, match="not a prepared store"):
         prepare(catalog, tmp_path / "precious", size=SIZE, workers=0)
+
+
+def test_new_labels_and_new_cines_cost_only_what_is_new(catalog: Path, tmp_path: Path, write_cine: WriteCine) -> None:
+    cines = tmp_path / "cines"
+    prepare(catalog, tmp_path / "store", size=SIZE, workers=0)
+    (cines / "labels.csv").write_text("file,grade\n6.mkv,5\n")
+    (cines / "2.mkv").unlink()
+    write_cine(cines / "new.mkv", seed=50)
+    index_folders(cines, catalog, workers=0)
+    report = prepare(catalog, tmp_path / "store", size=SIZE, workers=0)
+    assert (report.cines, report.copied, report.decoded) == (7, 6, 1)
+    assert open_store(tmp_path / "store").table["grade"].to_pylist()[-2:] == [5, None]
+    prepare(catalog, tmp_path / "fresh", size=SIZE, workers=0)
+    assert content(tmp_path / "store") == content(tmp_path / "fresh")
+
+
+def test_frames_of_a_damaged_store_are_not_copied(catalog: Path, tmp_path: Path) -> None:
+    prepare(catalog, tmp_path / "store", size=SIZE, workers=0)
+    shard = tmp_path / "store" / "shard-00000.bin"
+    shard.write_bytes(bytes(shard.stat().st_size))
+    known = [open_store(tmp_path / "store")]
+    report = prepare(catalog, tmp_path / "other", size=SIZE, known=known, workers=0)
+    assert (report.copied, report.decoded) == (0, 7)
+
+
+def test_a_disk_that_cannot_be_written_ends_the_run_and_blames_no_cine(catalog: Path, tmp_path: Path) -> None:
+    row = read_catalog(catalog).to_pylist()[0]
+    item = {"folder": row["folder"], "path": row["path"], "id": row["id"], "size": [24, 40], "mask": False}
+    items = [{**item, "part": str(tmp_path / "no such folder" / "0.bin")}]
+    for workers in (0, 1):
+        with pytest.raises(OutputError, match=r"cannot write .*0\.bin: No such file"):
+            list(run_isolated("usssl.data.part:prepare_cine", items, workers=workers))
 
 
 def test_part_of_a_table_can_be_prepared(catalog: Path, tmp_path: Path) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from usssl.data.catalog import cine_path, read_catalog
 from usssl.data.indexing import IndexReport, index_folders
-from usssl.data.prepare import PrepareReport, prepare
+from usssl.data.preparing import PrepareReport, prepare
 from usssl.data.source import resolve_source
 from usssl.data.store import Fixations, Store, open_store
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +12,7 @@ import numpy as np
 from usssl.cine import open_cine
 from usssl.data.catalog import cine_path
 from usssl.data.framing import Framing
-from usssl.errors import CineError
+from usssl.errors import CineError, OutputError
 
 
 def prepare_cine(item: dict[str, Any]) -> dict[str, Any]:
@@ -25,6 +26,7 @@ def prepare_cine(item: dict[str, Any]) -> dict[str, Any]:
 
     Raises:
         CineError: the file cannot be read, or is not the one that was indexed.
+        OutputError: the part cannot be written.
     """
     path, part = cine_path(item), Path(item["part"])
     framing = Framing((item["size"][0], item["size"][1]), item["mask"])
@@ -32,21 +34,41 @@ def prepare_cine(item: dict[str, Any]) -> dict[str, Any]:
         if cine.id != item["id"]:
             raise CineError(path, "it has changed since it was indexed; index it again")
         window, batches = framing.frames(cine)
-        digest, frames, written = hashlib.sha256(), 0, 0
-        with part.with_suffix(".writing").open("wb") as file:
-            for batch in batches:
-                data = np.ascontiguousarray(batch).tobytes()
-                digest.update(data)
-                written += file.write(data)
-                frames += len(batch)
-        part.with_suffix(".writing").replace(part)
         return {
-            "frames": frames,
-            "bytes": written,
-            "sha256": digest.hexdigest(),
+            **write_part(part, batches),
             "window": [float(edge) for edge in window],
             "times_s": _uneven(cine.times, cine.fps),
         }
+
+
+def write_part(part: Path, batches: Iterable[np.ndarray]) -> dict[str, Any]:
+    """Writes frames to a file, whole or not at all.
+
+    Args:
+        part: the file.
+        batches: uint8 `(n, height, width)` each.
+
+    Returns:
+        `frames`, `bytes` and `sha256`.
+
+    Raises:
+        OutputError: the file cannot be written.
+    """
+    digest, frames, written = hashlib.sha256(), 0, 0
+    partial = part.with_suffix(".writing")
+    try:
+        with partial.open("wb") as file:
+            for batch in batches:
+                data = np.ascontiguousarray(batch).data
+                digest.update(data)
+                written += file.write(data)
+                frames += len(batch)
+        partial.replace(part)
+    except OSError as error:
+        raise OutputError(
+            f"cannot write {part}: {error.strerror or error}; make room or choose another place"
+        ) from error
+    return {"frames": frames, "bytes": written, "sha256": digest.hexdigest()}
 
 
 def _uneven(times: np.ndarray, fps: float | None) -> list[float] | None:

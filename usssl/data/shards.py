@@ -44,8 +44,9 @@ class Shards:
             self._note(start)
         self._join()
 
-    def __contains__(self, content: str) -> bool:
-        return content in self._done
+    def lacks(self, content: str) -> bool:
+        """Whether a content belongs to the store and is not there yet."""
+        return content in self._numbers and content not in self._done
 
     def part(self, content: str) -> Path:
         """The file that a worker is to write for a content."""

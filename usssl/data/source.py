@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Sequence
+from contextlib import suppress
 from pathlib import Path
 
 import pyarrow as pa
@@ -15,9 +16,9 @@ from usssl.data.cache import cache_folder, lock_for, locked
 from usssl.data.catalog import read_catalog
 from usssl.data.framing import Framing
 from usssl.data.indexing import index_folders
-from usssl.data.prepare import prepare, store_key
+from usssl.data.preparing import prepare, store_key
 from usssl.data.store import INDEX, Store, open_store
-from usssl.errors import UsageError
+from usssl.errors import CatalogError, UsageError
 from usssl.progress import say
 
 SAMPLES = "samples:"
@@ -118,11 +119,22 @@ def _from_folders(folders: Sequence[Path], framing: Framing, workers: int | None
 
 
 def _from_table(table: pa.Table, framing: Framing, workers: int | None) -> Store:
-    out = cache_folder("stores") / store_key(table, framing)
-    report = prepare(table, out, size=framing.size, mask=framing.mask, workers=workers)
-    if report.failed and not report.reused:
-        say(f"{report.failed} cines cannot be decoded; the reasons are in {report.failures}")
+    stores = cache_folder("stores")
+    out = stores / store_key(table, framing)
+    known = [] if out.exists() else _stores_of_law(stores, framing)
+    report = prepare(table, out, size=framing.size, mask=framing.mask, known=known, workers=workers)
+    if report.failed and not report.kept:
+        say(f"{_files(report.failed)} cannot be decoded; the reasons are in {report.failures}")
     return open_store(out)
+
+
+def _stores_of_law(folder: Path, framing: Framing) -> list[Store]:
+    """The stores in a folder whose frames were made in the same way."""
+    found = []
+    for index in sorted(folder.glob(f"*/{INDEX}")):
+        with suppress(CatalogError):
+            found.append(open_store(index.parent))
+    return [store for store in found if store.law == framing.law]
 
 
 def _files(count: int) -> str:

@@ -52,7 +52,8 @@ class Store:
     Attributes:
         path: the folder.
         size: (height, width) of every frame, in pixels.
-        id: a hash of what the store was made from: catalogue, size and law of cropping.
+        id: a hash of what the store was made from: the catalogue and the law of its frames.
+        law: a hash of all that makes frames what they are; equal contents of stores of one law have equal frames.
     """
 
     def __init__(self, path: str | Path) -> None:
@@ -63,6 +64,7 @@ class Store:
         height, width = self._about["size"]
         self.size: tuple[int, int] = (int(height), int(width))
         self.id: str = self._about["key"]
+        self.law: str = self._about["law"]
         self._shards: dict[int, np.memmap] = {}
         for shard in self._about["shards"]:
             _check_size(self.path / shard["name"], shard["bytes"])
@@ -94,10 +96,12 @@ class Store:
         return f"<Store {self.path}: {len(self)} cines, {int(self.frame_counts.sum())} frames of {width}x{height}>"
 
     def __getstate__(self) -> dict[str, Any]:
-        return {"path": self.path}
+        return {"path": self.path, "id": self.id}
 
     def __setstate__(self, state: dict[str, Any]) -> None:
         self.__init__(state["path"])  # type: ignore[misc]
+        if self.id != state["id"]:
+            raise CatalogError(f"{self.path} was replaced while it was in use: start again")
 
     def frames(self, cine: int) -> np.ndarray:
         """All frames of a cine as a read-only view of the memory map, uint8 `(T, height, width)`."""
@@ -135,6 +139,10 @@ class Store:
         times = np.arange(int(self.frame_counts[cine]), dtype=np.float64)
         times[1:] = times[1:] / fps if fps else np.nan
         return times
+
+    def made(self, cine: int) -> dict[str, Any]:
+        """What was found out about a cine when it was prepared: `window` and `times_s`."""
+        return {name: self.table[name][cine].as_py() for name in ("window", "times_s")}
 
     def window(self, cine: int) -> tuple[float, float, float, float]:
         """The rectangle (x0, y0, x1, y1), in pixels of the original frame, that the store holds."""

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from usssl.cine import Limits
-from usssl.errors import CineError
+from usssl.errors import CineError, OutputError
 
 Task = Callable[[dict[str, Any]], dict[str, Any]]
 
@@ -25,11 +25,13 @@ class Outcome:
         item: the item as it was given.
         result: what the function returned, or None if it failed.
         reason: why it failed, one phrase without the path, or None.
+        fatal: the failure is not the item's: no other item could succeed either, such as when the disk is full.
     """
 
     item: dict[str, Any]
     result: dict[str, Any] | None
     reason: str | None
+    fatal: bool = False
 
 
 def load(task: str) -> Task:
@@ -45,6 +47,8 @@ def attempt(function: Task, item: dict[str, Any]) -> Outcome:
         return Outcome(item, function(item), None)
     except CineError as error:
         return Outcome(item, None, error.reason)
+    except OutputError as error:
+        return Outcome(item, None, str(error), fatal=True)
     except MemoryError:
         return Outcome(item, None, "needs more memory than there is")
     except Exception as error:  # untrusted input: whatever a library raises is a reason to list, not to stop
@@ -72,5 +76,6 @@ def serve() -> None:
     answers.flush()
     for line in sys.stdin.buffer:
         outcome = attempt(function, json.loads(line))
-        answers.write(json.dumps({"result": outcome.result, "reason": outcome.reason}).encode() + b"\n")
+        answer = {"result": outcome.result, "reason": outcome.reason, "fatal": outcome.fatal}
+        answers.write(json.dumps(answer).encode() + b"\n")
         answers.flush()

@@ -15,11 +15,12 @@ import subprocess
 import sys
 import tempfile
 import threading
-from collections.abc import Iterable, Iterator
+from collections.abc import Generator, Iterable, Iterator
+from contextlib import closing
 from typing import IO, Any
 
 from usssl.data.worker import Outcome, attempt, load
-from usssl.errors import UssslError
+from usssl.errors import OutputError, UssslError
 
 _SERVE = "from usssl.data.worker import serve; serve()"
 _FILES_PER_PROCESS = 2000  # a fresh process now and then bounds whatever a codec library leaks
@@ -34,7 +35,7 @@ def worker_count(workers: int | None) -> int:
 
 def run_isolated(
     task: str, items: Iterable[dict[str, Any]], *, workers: int | None = None, seconds: float = 120.0
-) -> Iterator[Outcome]:
+) -> Generator[Outcome, None, None]:
     """Yields what `task` makes of each item, as they finish.
 
     Args:
@@ -45,14 +46,19 @@ def run_isolated(
 
     Raises:
         UssslError: a worker cannot start at all.
+        OutputError: an item failed by no fault of its own, such as for want of room on the disk.
     """
     count = worker_count(workers)
     if count == 0:
         function = load(task)
-        for item in items:
-            yield attempt(function, item)
-        return
-    yield from _Crew(task, iter(items), count, seconds).outcomes()
+        outcomes: Generator[Outcome, None, None] = (attempt(function, item) for item in items)
+    else:
+        outcomes = _Crew(task, iter(items), count, seconds).outcomes()
+    with closing(outcomes):
+        for outcome in outcomes:
+            if outcome.fatal:
+                raise OutputError(outcome.reason)
+            yield outcome
 
 
 class _Crew:
@@ -66,7 +72,7 @@ class _Crew:
         self._stop = threading.Event()
         self._threads = [threading.Thread(target=self._mind, daemon=True) for _ in range(count)]
 
-    def outcomes(self) -> Iterator[Outcome]:
+    def outcomes(self) -> Generator[Outcome, None, None]:
         for thread in self._threads:
             thread.start()
         left = len(self._threads)
@@ -151,7 +157,7 @@ class _Process:
         self.handled += 1
         if line.endswith(b"\n"):
             answer = json.loads(line)
-            return Outcome(item, answer.get("result"), answer.get("reason"))
+            return Outcome(item, answer["result"], answer["reason"], answer["fatal"])
         self.dead = True
         if late.is_set():
             return Outcome(item, None, f"took longer than the limit of {seconds:g} s")

@@ -7,10 +7,13 @@ interruptions.
 
 from __future__ import annotations
 
+import csv
 import hashlib
 import json
-from collections.abc import Iterator
-from dataclasses import dataclass
+import shutil
+from collections.abc import Iterator, Sequence
+from contextlib import nullcontext
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -20,8 +23,9 @@ from usssl.data.cache import lock_for, locked
 from usssl.data.catalog import plain_strings, read_catalog, write_mapped
 from usssl.data.framing import Framing
 from usssl.data.indexing import write_failures
+from usssl.data.part import write_part
 from usssl.data.shards import Shards
-from usssl.data.store import INDEX, STORE_FORMAT, open_store
+from usssl.data.store import INDEX, STORE_FORMAT, Store, open_store
 from usssl.data.workers import run_isolated
 from usssl.errors import CatalogError, OutputError, UsageError
 from usssl.progress import track
@@ -40,19 +44,21 @@ class PrepareReport:
         store: the store.
         cines: cines in it.
         frames: frames in it; cines of equal content share theirs.
-        decoded: cines that were decoded in this run.
         failed: cines that could not be read.
         failures: the list of them (columns folder, path, reason), or None.
-        reused: the store was there already, made from the same catalogue in the same way.
+        decoded: contents that were decoded in this run.
+        copied: contents that were copied from another store.
+        kept: the store was there already, made from the same catalogue in the same way.
     """
 
     store: Path
     cines: int
     frames: int
-    decoded: int
     failed: int
     failures: Path | None
-    reused: bool = False
+    decoded: int = 0
+    copied: int = 0
+    kept: bool = False
 
 
 def prepare(
@@ -61,23 +67,28 @@ def prepare(
     *,
     size: tuple[int, int],
     mask: bool = False,
+    known: Sequence[Store] = (),
     workers: int | None = None,
     seconds: float = 600.0,
     shard_bytes: int = _SHARD_BYTES,
 ) -> PrepareReport:
-    """Writes a store; one that is there already and was made in the same way is kept, an interrupted one is finished.
+    """Writes a store; an interrupted one is finished.
+
+    A store that is there already is kept if it was made from the same catalogue in the same way; otherwise it is
+    replaced, and frames that it has in common with the new one are not decoded again.
 
     Args:
         catalog: a catalogue, or a part of its table.
         out: the folder to write.
         size: (height, width) of the frames, in pixels.
         mask: blacken text, traces and colour drawn over the image, and what lies outside it.
+        known: other stores; frames of the same content made in the same way are copied from them.
         workers: worker processes (None: one a core; 0: none, in this process, for debugging).
         seconds: time limit for one cine.
         shard_bytes: a shard is closed before it grows past this; a cine is never divided.
 
     Raises:
-        CatalogError: the catalogue is missing, or `out` is something else.
+        CatalogError: the catalogue is missing, or `out` is there and no store.
         UsageError: the size is not two positive numbers, or no cine of the catalogue can be read.
         OutputError: `out` cannot be written.
     """
@@ -85,24 +96,22 @@ def prepare(
     table = catalog if isinstance(catalog, pa.Table) else read_catalog(catalog)
     out, key = Path(out), store_key(table, framing)
     with locked(lock_for(out)):
-        return _reused(out, key) if out.exists() else _build(table, out, key, framing, workers, seconds, shard_bytes)
-
-
-def _build(
-    table: pa.Table, out: Path, key: str, framing: Framing, workers: int | None, seconds: float, shard_bytes: int
-) -> PrepareReport:
-    partial = out.with_name(f"{out.name}.partial")
-    try:
-        shards = Shards(partial, key, shard_bytes, list(_first_rows(table)))
-        decoded = _decode(table, shards, framing, workers, seconds)
-        report = _finish(table, shards, framing, key, decoded, out)
-    except OSError as error:
-        raise OutputError(
-            f"cannot write the store {out}: {error.strerror or error}; choose a place that you can write to"
-        ) from error
+        before = _store_before(out)
+        if before is not None and before.id == key:
+            return _kept(before)
+        stores = [store for store in (before, *known) if store is not None and store.law == framing.law]
+        try:
+            shards = Shards(out.with_name(f"{out.name}.partial"), key, shard_bytes, list(_first_rows(table)))
+            copied = _copy(stores, shards)
+            decoded = _decode(table, shards, framing, workers, seconds)
+            report = _finish(table, shards, framing, key, out)
+        except OSError as error:
+            raise OutputError(
+                f"cannot write the store {out}: {error.strerror or error}; choose a place that you can write to"
+            ) from error
     if report.cines == 0:
         raise UsageError(f"no cine of the catalogue could be read: the reasons are in {report.failures}")
-    return report
+    return replace(report, copied=copied, decoded=decoded)
 
 
 def store_key(table: pa.Table, framing: Framing) -> str:
@@ -117,11 +126,56 @@ def store_key(table: pa.Table, framing: Framing) -> str:
     return digest.hexdigest()[:32]
 
 
+def _store_before(out: Path) -> Store | None:
+    """The store that is there already."""
+    if not out.exists():
+        return None
+    if not (out / INDEX).is_file():
+        raise CatalogError(f"{out} exists and is not a prepared store: choose another place for the store")
+    return open_store(out)
+
+
+def _kept(store: Store) -> PrepareReport:
+    failures = store.path / "failures.csv"
+    with failures.open(newline="", encoding="utf-8") if failures.is_file() else nullcontext(()) as file:
+        failed = max(0, sum(1 for _ in csv.reader(file)) - 1)
+    return PrepareReport(
+        store=store.path,
+        cines=len(store),
+        frames=store.frames_held,
+        failed=failed,
+        failures=failures if failed else None,
+        kept=True,
+    )
+
+
+def _copy(stores: Sequence[Store], shards: Shards) -> int:
+    """Takes from other stores what they have of the contents that are left; the number of contents copied."""
+    copied = 0
+    for store in stores:
+        wanted = [(row, content) for row, content in enumerate(store.table["id"].to_pylist()) if shards.lacks(content)]
+        if not wanted or not _is_sound(store):
+            continue
+        for row, content in track(wanted, "Copying", unit="cine"):
+            if shards.lacks(content):
+                shards.add(content, write_part(shards.part(content), [store.frames(row)]) | store.made(row), None)
+                copied += 1
+    return copied
+
+
+def _is_sound(store: Store) -> bool:
+    try:
+        store.verify()
+    except CatalogError:
+        return False
+    return True
+
+
 def _decode(table: pa.Table, shards: Shards, framing: Framing, workers: int | None, seconds: float) -> int:
-    """Decodes what is not there yet, each content once; the number of cines decoded."""
+    """Decodes what is not there yet, each content once; the number of contents decoded."""
     folders, paths = table["folder"], table["path"]
     first = _first_rows(table)
-    left = [content for content in first if content not in shards]
+    left = [content for content in first if shards.lacks(content)]
 
     def items() -> Iterator[dict[str, Any]]:
         for content in left:
@@ -151,7 +205,7 @@ def _first_rows(table: pa.Table) -> dict[str, int]:
     return first
 
 
-def _finish(table: pa.Table, shards: Shards, framing: Framing, key: str, decoded: int, out: Path) -> PrepareReport:
+def _finish(table: pa.Table, shards: Shards, framing: Framing, key: str, out: Path) -> PrepareReport:
     """Writes the index, takes the parts away and gives the store its name."""
     ids = table["id"].to_pylist()
     kept = [row for row, content in enumerate(ids) if shards.reason(content) is None]
@@ -164,7 +218,13 @@ def _finish(table: pa.Table, shards: Shards, framing: Framing, key: str, decoded
     index = index.append_column("shard", pa.array([place["shard"] for place in placed], pa.int32()))
     index = index.append_column("offset", pa.array([place["offset"] for place in placed], pa.int64()))
     index = index.append_column("times_s", pa.array([place["times_s"] for place in placed], pa.list_(pa.float64())))
-    about = {"format": STORE_FORMAT, "key": key, "size": [int(side) for side in framing.size], "shards": shards.written}
+    about = {
+        "format": STORE_FORMAT,
+        "key": key,
+        "law": framing.law,
+        "size": list(framing.size),
+        "shards": shards.written,
+    }
     write_mapped(index.replace_schema_metadata({"usssl store": json.dumps(about)}), shards.folder / INDEX)
     rows = table.select(["folder", "path"]).to_pylist()
     failed = [
@@ -174,26 +234,16 @@ def _finish(table: pa.Table, shards: Shards, framing: Framing, key: str, decoded
     if kept:
         shards.tidy()
         out.parent.mkdir(parents=True, exist_ok=True)
+        before = out.with_name(f"{out.name}.before")
+        if out.exists():
+            out.replace(before)
         shards.folder.replace(out)
+        shutil.rmtree(before, ignore_errors=True)
         listed = None if listed is None else out / listed.name
     return PrepareReport(
         store=out,
         cines=len(kept),
         frames=sum(shards.place(content)["frames"] for content in {ids[row] for row in kept}),
-        decoded=decoded,
         failed=len(failed),
         failures=listed,
     )
-
-
-def _reused(out: Path, key: str) -> PrepareReport:
-    if not (out / INDEX).is_file():
-        raise CatalogError(f"{out} exists and is not a prepared store: choose another place for the store")
-    store = open_store(out)
-    if store.id != key:
-        raise CatalogError(
-            f"{out} was prepared from another catalogue, size or version: remove it, or choose another place"
-        )
-    failures = out / "failures.csv"
-    failed = sum(1 for _ in failures.open()) - 1 if failures.is_file() else 0
-    return PrepareReport(out, len(store), store.frames_held, 0, failed, failures if failed else None, reused=True)
