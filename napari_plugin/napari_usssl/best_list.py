@@ -11,7 +11,7 @@ from qtpy.QtWidgets import QAbstractItemView, QHeaderView, QTableWidget, QTableW
 
 from napari_usssl.layers import BestFrame
 from napari_usssl.palette import FAINT_INK
-from napari_usssl.wording import duration
+from napari_usssl.wording import duration, words
 
 _HEADERS = ("Plane", "At", "Prob.")
 
@@ -51,10 +51,10 @@ class BestList(QTableWidget):
         self.setRowCount(len(self._best))
         for row, one in enumerate(self._best):
             place = duration(one.seconds) if math.isfinite(one.seconds) else f"frame {one.frame}"
-            tip = f"{one.plane}: {one.probability:.3f} at frame {one.frame}; click to go there"
+            tip = f"{words(one.plane)}: {one.probability:.3f} at frame {one.frame}; click to go there"
             if not one.is_top:
                 tip += ". Another class is more probable there: this plane was perhaps not scanned"
-            for column, text in enumerate((one.plane, place, f"{one.probability:.2f}")):
+            for column, text in enumerate((words(one.plane), place, f"{one.probability:.2f}")):
                 item = QTableWidgetItem(text)
                 item.setToolTip(tip)
                 if column:

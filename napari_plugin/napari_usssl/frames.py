@@ -102,10 +102,10 @@ class CineFrames:
         first, rest = (key[0], key[1:]) if isinstance(key, tuple) and key else (key, ())
         if first is Ellipsis or (isinstance(key, tuple) and not key):
             return np.asarray(self)[key]
-        numbers = np.arange(len(self))[first]
-        if np.ndim(numbers) == 0:
-            frame = self.frame(int(numbers))
+        if isinstance(first, int | np.integer):
+            frame = self.frame(range(len(self))[first])
             return frame[rest] if rest else frame
+        numbers = np.arange(len(self))[first]
         # Cropped frame by frame, so that a profile over time does not hold the whole cine.
         cropped = [self.frame(int(number))[rest] for number in numbers]
         return np.stack(cropped) if cropped else np.empty((0, *self.shape[1:]), np.uint8)[(slice(None), *rest)]

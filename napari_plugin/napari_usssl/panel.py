@@ -20,11 +20,12 @@ from napari_usssl.palette import class_colors
 from napari_usssl.run_box import RunBox
 from napari_usssl.time_panel import TimePanel
 from napari_usssl.viewer_link import ViewerLink
-from napari_usssl.wording import FOOTER, breakable, problem
+from napari_usssl.wording import FOOTER, breakable, problem, run_report, top_class
 from usssl.bundle import Bundle, Prediction
 
 # Predictions of the cines looked at last are kept, so that going back to one costs nothing.
 _KEPT = 16
+_ERROR_ON_DARK, _ERROR_ON_LIGHT = "#ff9d8a", "#a3231b"
 
 
 class ReviewPanel(QWidget):
@@ -61,7 +62,8 @@ class ReviewPanel(QWidget):
     def say(self, text: str, is_error: bool = False) -> None:
         """Shows one sentence below the buttons, or nothing."""
         self.message.setText(breakable(text))
-        self.message.setStyleSheet("color: #ff9d8a;" if is_error else "")
+        color = _ERROR_ON_LIGHT if "light" in str(self.viewer.theme) else _ERROR_ON_DARK
+        self.message.setStyleSheet(f"color: {color};" if is_error else "")
         self.message.setVisible(bool(text))
 
     def run(self) -> None:
@@ -112,7 +114,6 @@ class ReviewPanel(QWidget):
         self.cine_box.show_facts(frames)
         self.time_panel.show_cine(frames.cine.times if frames is not None else ())
         self._show_prediction()
-        self.time_panel.set_frame(self.link.frame)
         self._update_run()
 
     def _show_prediction(self) -> None:
@@ -120,8 +121,10 @@ class ReviewPanel(QWidget):
         self.time_panel.timeline.show_prediction(prediction)
         best = best_frames(prediction) if prediction is not None else []
         self.best_list.show_best(best, class_colors(prediction.classes) if prediction is not None else ())
-        self._dock_timeline()
+        if self.link.frames is not None:
+            self._dock_timeline()
         self._show_saliency()
+        self._follow(self.link.frame)
 
     def _show_saliency(self) -> None:
         prediction, key = self.prediction, self._key()
@@ -151,10 +154,7 @@ class ReviewPanel(QWidget):
         if self._running == self._key():
             self._show_prediction()
             self._add_saliency()
-        seconds = self.run_box.seconds
-        self.say(
-            f"Done: {len(prediction)} frames in {seconds:.1f} s, {len(prediction) / max(seconds, 1e-3):.0f} a second."
-        )
+        self.say(run_report(prediction, self.run_box.seconds))
 
     def _key(self) -> tuple[str, str] | None:
         frames, bundle = self.link.frames, self.bundle_box.bundle
@@ -171,7 +171,8 @@ class ReviewPanel(QWidget):
         self.time_panel.set_frame(frame)
         frames = self.link.frames
         reason = frames.damage.get(frame) if frames is not None else None
-        self.time_panel.player.say(f"This frame is damaged and shown black: {reason}" if reason else "")
+        damaged = f"This frame is damaged and shown black: {reason}" if reason else ""
+        self.time_panel.player.say(damaged or top_class(self.prediction, frame))
 
     def _use_bundle(self, bundle: Bundle | None = None) -> None:
         self._show_prediction()

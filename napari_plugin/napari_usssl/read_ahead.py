@@ -90,7 +90,8 @@ class ReadAhead:
             thread.join()
         with self._reading:
             self._now.close()
-        self._frames.clear()
+        with self._state:
+            self._frames.clear()
 
     def _read_now(self, numbers: range) -> UInt8:
         """Reads the last of these frames, and those before it where none is damaged."""
@@ -111,11 +112,12 @@ class ReadAhead:
         return _read_only(block[-1])
 
     def _keep(self, numbers: Iterable[int], block: UInt8) -> None:
+        # A view would keep the whole block alive.
+        frames = [_read_only(frame.copy()) for frame in block]
         with self._state:
             if not self._closed:
-                for number, frame in zip(numbers, block, strict=True):
-                    # A view would keep the whole block alive.
-                    self._frames.setdefault(number, _read_only(frame if len(block) == 1 else frame.copy()))
+                for number, frame in zip(numbers, frames, strict=True):
+                    self._frames.setdefault(number, frame)
                 self._evict()
             self._state.notify_all()
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 import math
 from typing import Any
 
-from qtpy.QtCore import QPoint, QPointF, QRectF, QSize, Qt, Signal
+from qtpy.QtCore import QPoint, QPointF, QRect, QRectF, QSize, Qt, Signal
 from qtpy.QtGui import QColor, QFont, QFontMetricsF, QPainter, QPixmap, QPolygonF
 from qtpy.QtWidgets import QSizePolicy, QToolTip, QWidget
 
@@ -16,7 +16,7 @@ from napari_usssl import palette
 from napari_usssl.layers import BestFrame, best_frames
 from napari_usssl.time_axis import TimeAxis
 from napari_usssl.timeline_painting import Lanes, paint_lanes
-from napari_usssl.wording import duration, position
+from napari_usssl.wording import duration, position, words
 from usssl.bundle import Prediction
 
 _WIDEST_GUTTER = 170.0
@@ -92,7 +92,7 @@ class Timeline(QWidget):
         column = self._lanes.column_at(y)
         if column is None or self._prediction is None or self._prediction.plane_probs is None:
             return where
-        text = f"{self._prediction.classes[column]} {self._prediction.plane_probs[frame, column]:.2f}\n{where}"
+        text = f"{words(self._prediction.classes[column])} {self._prediction.plane_probs[frame, column]:.2f}\n{where}"
         for best in self._best:
             if best.column == column:
                 text += f"\nbest: {best.probability:.2f} at frame {best.frame}"
@@ -131,20 +131,19 @@ class Timeline(QWidget):
 
     def _paint_cursor(self, painter: QPainter) -> None:
         assert self._lanes is not None
-        x = self._axis.x(self._frame)
-        painter.setRenderHint(QPainter.RenderHint.Antialiasing)
-        half = max(0.75, self._axis.pixels_a_frame / 2)
+        x, top, height = self._axis.x(self._frame), self._lanes.top, self._lanes.bottom - self._lanes.top
+        half = self._axis.pixels_a_frame / 2
         if half > 2:
             shade = QColor(palette.CURSOR)
             shade.setAlpha(28)
-            painter.fillRect(QRectF(x - half, self._lanes.top, 2 * half, self._lanes.bottom - self._lanes.top), shade)
-        painter.fillRect(
-            QRectF(x - 0.75, self._lanes.top - 4, 1.5, self._lanes.bottom - self._lanes.top + 4), QColor(palette.CURSOR)
-        )
+            painter.fillRect(QRectF(x - half, top, 2 * half, height), shade)
+        # On whole pixels, so that the line is sharp.
+        painter.fillRect(QRect(round(x) - 1, round(top) - 4, 2, round(height) + 4), QColor(palette.CURSOR))
+        painter.setRenderHint(QPainter.RenderHint.Antialiasing)
         painter.setBrush(QColor(palette.CURSOR))
         painter.setPen(Qt.PenStyle.NoPen)
-        top = self._lanes.top - 4
-        painter.drawPolygon(QPolygonF([QPointF(x - 5, top - 6), QPointF(x + 5, top - 6), QPointF(x, top + 1)]))
+        corners = ((round(x) - 5, top - 10), (round(x) + 5, top - 10), (round(x), top - 3))
+        painter.drawPolygon(QPolygonF([QPointF(*corner) for corner in corners]))
 
     def resizeEvent(self, event: Any) -> None:  # noqa: N802
         """Lays the lanes out anew."""
@@ -223,13 +222,11 @@ class Timeline(QWidget):
     def _lay_out(self) -> None:
         if self._lanes is not None:
             return
-        classes = (
-            self._prediction.classes
-            if self._prediction is not None and self._prediction.plane_probs is not None
-            else ()
-        )
+        has_planes = self._prediction is not None and self._prediction.plane_probs is not None
+        classes = self._prediction.classes if self._prediction is not None and has_planes else ()
         metrics = QFontMetricsF(self._small_font())
-        gutter = min(_WIDEST_GUTTER, max((metrics.horizontalAdvance(name) for name in classes), default=0.0) + 32)
+        widest = max((metrics.horizontalAdvance(words(name)) for name in classes), default=0.0)
+        gutter = min(_WIDEST_GUTTER, widest + 32)
         self._axis = self._axis.placed(gutter, self.width() - gutter - 12)
         self._lanes = Lanes.laid_out(classes, self.height(), metrics.height())
 

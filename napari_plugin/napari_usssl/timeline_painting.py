@@ -13,6 +13,7 @@ from qtpy.QtGui import QColor, QFontMetricsF, QPainter, QPen, QPolygonF
 from napari_usssl import palette
 from napari_usssl.layers import BestFrame
 from napari_usssl.time_axis import TimeAxis, envelope
+from napari_usssl.wording import words
 from usssl.bundle import Prediction
 
 _TOP = 14.0
@@ -91,7 +92,7 @@ def paint_lanes(
 def _paint_name(painter: QPainter, name: str, color: QColor, box: QRectF) -> None:
     side = min(9.0, box.height() - 2)
     painter.fillRect(QRectF(6, box.center().y() - side / 2, side, side), color)
-    text = QFontMetricsF(painter.font()).elidedText(name, Qt.TextElideMode.ElideMiddle, box.width() - 24)
+    text = QFontMetricsF(painter.font()).elidedText(words(name), Qt.TextElideMode.ElideMiddle, box.width() - 24)
     painter.setPen(QColor(palette.INK))
     painter.drawText(box.adjusted(19, -2, 0, 2), Qt.AlignmentFlag.AlignVCenter, text)
 

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from usssl.errors import CineError, UssslError
 
 if TYPE_CHECKING:
-    from usssl.bundle import BundleMetadata
+    from usssl.bundle import BundleMetadata, Prediction
     from usssl.cine import Cine
 
 FOOTER = "For research use, not a medical device."
@@ -30,6 +30,29 @@ def position(frame: int, times: Sequence[float]) -> str:
     place = f"frame {frame} / {len(times) - 1}"
     seconds = float(times[frame]) if 0 <= frame < len(times) else math.nan
     return f"{place} · {duration(seconds)}" if math.isfinite(seconds) else place
+
+
+def words(name: str) -> str:
+    """A class as a person writes it, such as "brain transventricular"."""
+    return name.replace("_", " ")
+
+
+def top_class(prediction: Prediction | None, frame: int) -> str:
+    """The most probable class of a frame, such as "femur 0.97"; empty where it is not known."""
+    if prediction is None or prediction.plane_probs is None:
+        return ""
+    probs = prediction.plane_probs[frame]
+    return f"{words(prediction.classes[int(probs.argmax())])} {probs.max():.2f}"
+
+
+def run_report(prediction: Prediction, seconds: float) -> str:
+    """One sentence on a run that is done, and what it says of the cine as a whole."""
+    frames = len(prediction)
+    text = f"Done: {frames} frames in {seconds:.1f} s, {frames / max(seconds, 1e-3):.0f} a second."
+    if prediction.cine_probs is not None:
+        best = int(prediction.cine_probs.argmax())
+        text += f" Whole cine: {words(prediction.classes[best])} {prediction.cine_probs[best]:.2f}."
+    return text
 
 
 def cine_facts(cine: Cine) -> str:

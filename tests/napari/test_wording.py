@@ -5,10 +5,12 @@ from __future__ import annotations
 from pathlib import Path
 from types import SimpleNamespace
 
+import numpy as np
 import pytest
 from napari_usssl import palette
-from napari_usssl.wording import cine_facts, duration, position, problem
+from napari_usssl.wording import cine_facts, duration, position, problem, run_report, top_class
 
+from usssl.bundle import Prediction
 from usssl.errors import BundleError, CineError
 
 
@@ -37,6 +39,20 @@ def test_facts_of_a_cine() -> None:
     assert cine_facts(still) == "1 frame\n640 × 480 pixels"
 
 
+def test_what_a_run_says() -> None:
+    probs = np.array([[0.2, 0.8], [0.9, 0.1]], np.float32)
+    prediction = Prediction(
+        times=np.array([0, 0.1]),
+        classes=("background", "four_chamber"),
+        window=(0, 0, 1, 1),
+        plane_probs=probs,
+        cine_probs=np.array([0.3, 0.7], np.float32),
+    )
+    assert [top_class(prediction, frame) for frame in (0, 1)] == ["four chamber 0.80", "background 0.90"]
+    assert top_class(None, 0) == ""
+    assert run_report(prediction, 0.5) == "Done: 2 frames in 0.5 s, 4 a second. Whole cine: four chamber 0.70."
+
+
 def luminance(color: str) -> float:
     """Relative luminance (WCAG 2)."""
     channels = [int(color[i : i + 2], 16) / 255 for i in (1, 3, 5)]
@@ -61,7 +77,6 @@ DICHROMATS = {
 def test_the_colours_differ_for_colour_blind_eyes(kind: str) -> None:
     """CIE 1976 differences; 2.3 is just noticeable side by side."""
     import cv2
-    import numpy as np
 
     colors = palette.class_colors(["background", *"abcdefg"])
     srgb = np.array([[int(c[i : i + 2], 16) / 255 for i in (1, 3, 5)] for c in colors])
