@@ -20,11 +20,14 @@ CINES = 5
 
 
 def frames_per_second(patient: int) -> float:
-    """Simulates a cine of a patient, sampling of the fetus, labels and gaze included."""
-    started = time.perf_counter()
+    """Simulates a cine of a patient, sampling of the fetus, labels and gaze included.
+
+    Counted is processor time, which sums over threads: so it is a core's time even on a busy machine.
+    """
+    started = time.process_time()
     cine = simulate_cine(0, patient, frames=FRAMES)
     _ = cine.saliency
-    return FRAMES / (time.perf_counter() - started)
+    return FRAMES / (time.process_time() - started)
 
 
 def main() -> int:
