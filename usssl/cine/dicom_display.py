@@ -81,14 +81,33 @@ def to_bytes(samples: np.ndarray, photometric: str, display: Display, channels: 
 
 
 def _palette(dataset: Any, allocated: int) -> np.ndarray:
-    from pydicom.pixels import apply_color_lut
+    """The colours of every sample value, uint8 `(2 ** allocated, 3)`; ends of the table stand for what lies beyond them."""
+    every = np.arange(1 << min(allocated, 16))
+    if "SegmentedRedPaletteColorLookupTableData" in dataset:
+        from pydicom.pixels import apply_color_lut
 
-    every = np.arange(1 << min(allocated, 16), dtype=np.uint16 if allocated > 8 else np.uint8)
-    table = apply_color_lut(every[None], dataset)[0]
-    if table.dtype == np.uint8:
-        return np.ascontiguousarray(table[:, :3])
+        colors = apply_color_lut(every.astype(np.uint16 if allocated > 8 else np.uint8)[None], dataset)[0, :, :3]
+    else:
+        columns = []
+        for name in ("Red", "Green", "Blue"):
+            entries, first, _ = (int(v) for v in dataset[f"{name}PaletteColorLookupTableDescriptor"].value)
+            table = _table_entries(dataset, f"{name}PaletteColorLookupTableData", entries or 65536)
+            columns.append(table[np.clip(every - first, 0, len(table) - 1)])
+        colors = np.stack(columns, axis=-1)
     # Tables of 16 bits hold 8-bit values in the high byte (C.7.6.3.1.6), or, from old writers, in the low one.
-    return (table[:, :3] >> 8 if table.max() > 255 else table[:, :3]).astype(np.uint8)
+    return (colors >> 8 if colors.max() > 255 else colors).astype(np.uint8)
+
+
+def _table_entries(dataset: Any, keyword: str, entries: int) -> np.ndarray:
+    value = dataset[keyword].value
+    if not isinstance(value, bytes):
+        return np.array(value, dtype=np.int64)[:entries]
+    order = ">" if dataset.original_encoding[1] is False else "<"
+    words = len(value) >= 2 * entries
+    table = np.frombuffer(value[: entries * 2 if words else entries], f"{order}u2" if words else np.uint8)
+    if not len(table):
+        raise ValueError("an empty colour table")
+    return table
 
 
 def _window(dataset: Any, stored: np.ndarray) -> np.ndarray:

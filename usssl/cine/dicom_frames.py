@@ -88,8 +88,8 @@ def encapsulated_frames(
             if groups is None and complete:
                 notes.append(f"the {name} offset table is wrong and was not used")
     if groups is None or (declared is not None and len(groups) != declared and len(fragments) == declared):
-        groups = _by_markers(stream, fragments, declared, one_fragment_a_frame)
-    if not complete and len(groups) < len(fragments):
+        groups = _by_markers(stream, fragments, declared if complete else None, one_fragment_a_frame)
+    if not complete and not one_fragment_a_frame and not _ends_with_marker(stream, groups[-1][-1]):
         groups = groups[:-1]  # its last fragments may be missing
     notes.extend(_count_warnings(declared, len(groups)))
     kept = groups if declared is None else groups[:declared]
@@ -150,6 +150,13 @@ def _by_markers(
             groups.append([])
         groups[-1].append(fragment)
     return groups
+
+
+def _ends_with_marker(stream: BinaryIO, fragment: Segment) -> bool:
+    """JPEG, JPEG-LS and JPEG 2000 all end a picture with FFD9, which may be padded."""
+    offset, length = fragment
+    stream.seek(offset + max(0, length - 4))
+    return stream.read(min(4, length)).rstrip(b"\0").endswith(b"\xff\xd9")
 
 
 def _count_warnings(declared: int | None, present: int) -> tuple[str, ...]:
