@@ -11,16 +11,18 @@ import csv
 import json
 import os
 import re
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from dataclasses import dataclass
 from pathlib import Path
 
 from usssl import __version__
+from usssl.cine.cine import Cine
 from usssl.cine.confidentiality import basic_profile
 from usssl.cine.content_hash import content_hash
 from usssl.cine.deidentify_file import Cleaned, clean_file
 from usssl.cine.dicom_cleaning import silenced
+from usssl.cine.guarded import open_cine_guarded
 from usssl.cine.opening import open_cine
 from usssl.cine.pseudonym import Pseudonyms, refuse_key_inside
 from usssl.cine.review_sheet import write_review
@@ -96,6 +98,7 @@ def deidentify_folder(
     key: str | Path | None = None,
     workers: int | None = None,
     show_original: bool = False,
+    guarded: bool = True,
 ) -> Report:
     """Writes a clean copy of every cine of a folder; a call that was cut short picks up where it stopped.
 
@@ -106,6 +109,8 @@ def deidentify_folder(
         key: the pseudonym key file; see `usssl.cine.pseudonym.key_path`.
         workers: files at a time; one a core where None.
         show_original: show in the review sheet what was removed.
+        guarded: decode each file in a process of its own, which a damaged file may hang or kill without harm; it costs
+            about a second a file.
 
     Raises:
         UsageError: if the folder is missing, or the key lies in the output.
@@ -120,7 +125,7 @@ def deidentify_folder(
     pseudonyms = Pseudonyms.from_file(key)
     _begin(out, pseudonyms, show_original)
     found, ignored = _files(folder, out)
-    run = _Run(out, pseudonyms, show_original)
+    run = _Run(out, pseudonyms, show_original, open_cine_guarded if guarded else open_cine)
     with silenced():
         failures = list(run.work(found, workers or os.cpu_count() or 1))
     failures.sort(key=lambda failure: failure.number)
@@ -143,8 +148,8 @@ def deidentify_folder(
 class _Run:
     """The work on one folder, several files at a time."""
 
-    def __init__(self, out: Path, pseudonyms: Pseudonyms, show_original: bool) -> None:
-        self._out, self._pseudonyms, self._show_original = out, pseudonyms, show_original
+    def __init__(self, out: Path, pseudonyms: Pseudonyms, show_original: bool, open_: Callable[[Path], Cine]) -> None:
+        self._out, self._pseudonyms, self._show_original, self._open = out, pseudonyms, show_original, open_
         self.written = self.already = 0
 
     def work(self, paths: list[Path], workers: int) -> Iterator[Failure]:
@@ -186,7 +191,7 @@ class _Run:
         record = self._out / _RECORDS / f"{identity}.json"
         if _is_done(self._out, record):
             return False
-        with open_cine(path) as cine:
+        with self._open(path) as cine:
             cleaned = clean_file(cine, identity, self._out, self._pseudonyms, self._show_original)
         with atomic_path(record) as temporary:
             temporary.write_text(json.dumps(cleaned.as_dict()), encoding="utf-8")

@@ -34,14 +34,19 @@ def ink_overlay(frame: npt.NDArray[np.uint8], within: Mask) -> Mask:
     inks, exact = _inks(colours[outside])
     letter = max(9, int(min(within.shape) * 0.025)) | 1
     tolerance = 0 if exact else LOSSY_TOLERANCE
-    inked = np.zeros(within.shape, dtype=bool)
+    inked = np.zeros(within.shape, np.uint8)
     for ink in inks:
-        inked |= np.abs(colours.astype(np.int16) - ink).max(axis=2) <= tolerance
+        inked |= cv2.inRange(colours, np.maximum(ink - tolerance, 0), np.minimum(ink + tolerance, 255))
     disc = cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (letter, letter))
-    stroke = cv2.morphologyEx(np.ascontiguousarray(colours.max(axis=2)), cv2.MORPH_TOPHAT, disc)
-    letters = _letters(inked & within & (stroke >= LEAST_CONTRAST), letter, exact)
+    stroke = cv2.morphologyEx(_brightest(colours), cv2.MORPH_TOPHAT, disc)
+    letters = _letters((inked > 0) & within & (stroke >= LEAST_CONTRAST), letter, exact)
     blocks = cv2.morphologyEx(letters, cv2.MORPH_CLOSE, np.ones((letter, letter), np.uint8))
     return np.asarray(cv2.dilate(blocks, np.ones((5, 5), np.uint8)) > 0)
+
+
+def _brightest(colours: npt.NDArray[np.uint8]) -> npt.NDArray[np.uint8]:
+    red, green, blue = cv2.split(colours)
+    return np.asarray(np.maximum(np.maximum(red, green), blue))
 
 
 def _inks(pixels: npt.NDArray[np.uint8]) -> tuple[list[npt.NDArray[np.int16]], bool]:
@@ -50,7 +55,7 @@ def _inks(pixels: npt.NDArray[np.uint8]) -> tuple[list[npt.NDArray[np.int16]], b
     Inks are the colours that each make up a twentieth of the bright pixels, if together they are a third of them;
     else the file is lossy, and the ink is the grey around which most bright pixels lie.
     """
-    bright = pixels[pixels.max(axis=1, initial=0) >= BRIGHT].astype(np.int16)
+    bright = pixels[(pixels >= BRIGHT).any(axis=1)].astype(np.int16)
     if len(bright) < 50:
         return [], True
     colours, counts = np.unique(bright, axis=0, return_counts=True)

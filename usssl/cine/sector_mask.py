@@ -67,7 +67,8 @@ def image_mask(frames: Frames, regions: Iterable[Region] = ()) -> Mask | None:
     parts = _image_parts(body, grey)
     outline = np.zeros((height, width), np.uint8)
     if parts.any():
-        cv2.fillConvexPoly(outline, cv2.convexHull(np.argwhere(parts)[:, ::-1].astype(np.int32)), 1)
+        edges, _ = cv2.findContours(parts.astype(np.uint8), cv2.RETR_EXTERNAL, cv2.CHAIN_APPROX_SIMPLE)
+        cv2.fillConvexPoly(outline, cv2.convexHull(np.concatenate(edges)), 1)
     found = (outline > 0) & allowed
     return found if found.sum() >= LEAST_SHARE * found.size else None
 
