@@ -11,10 +11,13 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from usssl.cine.cine import Cine
+    from usssl.cine.deidentify import deidentify_folder
     from usssl.cine.dicom_writing import write_dicom
     from usssl.cine.facts import Audio, CineFacts, Limits, Region
     from usssl.cine.guarded import open_cine_guarded
     from usssl.cine.opening import open_cine
+    from usssl.cine.pseudonym import Pseudonyms
+    from usssl.cine.sector import content_box, crop_window
     from usssl.cine.video_writing import write_video
 
 _HOMES = {
@@ -22,7 +25,11 @@ _HOMES = {
     "Cine": "cine",
     "CineFacts": "facts",
     "Limits": "facts",
+    "Pseudonyms": "pseudonym",
     "Region": "facts",
+    "content_box": "sector",
+    "crop_window": "sector",
+    "deidentify_folder": "deidentify",
     "open_cine": "opening",
     "open_cine_guarded": "guarded",
     "write_dicom": "dicom_writing",
@@ -34,7 +41,11 @@ __all__ = [
     "Cine",
     "CineFacts",
     "Limits",
+    "Pseudonyms",
     "Region",
+    "content_box",
+    "crop_window",
+    "deidentify_folder",
     "open_cine",
     "open_cine_guarded",
     "write_dicom",
