@@ -95,8 +95,8 @@ class ClipBatch:
         """
         rows = len(self)
         window = bounding_box(self.in_original(transform(matrices, corners(size, rows))))
-        mirrored = torch.linalg.det(matrices[:, :, :2]) < 0
-        window = torch.where(mirrored[:, None], window[:, [2, 1, 0, 3]], window)
+        window = torch.where((matrices[:, 0, 0] < 0)[:, None], window[:, [2, 1, 0, 3]], window)
+        window = torch.where((matrices[:, 1, 1] < 0)[:, None], window[:, [0, 3, 2, 1]], window)
         steps = (matrices[:, :, :2] * self.spacing_mm.flip(1)[:, :, None]).norm(dim=1)
         sector = bounding_box(transform(inverse(matrices), corners_of(self.sector)))
         limit = torch.tensor([size[1], size[0]] * 2, dtype=torch.float64)

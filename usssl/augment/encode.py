@@ -146,9 +146,7 @@ class Encodings(BaseModel):
 
 
 def _handedness(view: View) -> Tensor:
-    box = view.box
-    sign = torch.where(box[:, 2] < box[:, 0], -1.0, 1.0).double()
-    return torch.where(box[:, 0].isfinite(), sign, torch.nan)[:, None]
+    return torch.sign(view.box[:, 2:] - view.box[:, :2]).prod(dim=1, keepdim=True)
 
 
 def _boxes(view: View, unit: str) -> Tensor:

@@ -40,9 +40,11 @@ class Seeds:
             view: counted from 0; the views of a sample draw independently.
         """
         ids = np.asarray(samples if isinstance(samples, Tensor) else list(samples), dtype=np.int64).astype(np.uint64)
-        keys = _mixed(np.full(len(ids), seed % 2**64, dtype=np.uint64))
-        for part in (np.full_like(ids, epoch), ids, np.full_like(ids, view)):
-            keys = _mixed(keys ^ _mixed(part))
+        keys = np.zeros_like(ids)
+        for part in (np.full_like(ids, seed % 2**64), np.full_like(ids, epoch), ids, np.full_like(ids, view)):
+            keys = _mixed(
+                _mixed(keys) ^ _mixed(part)
+            )  # mixed anew each time, so that seed and epoch cannot be exchanged
         return cls(keys)
 
     @classmethod

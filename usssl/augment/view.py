@@ -19,8 +19,8 @@ class View:
     Attributes:
         pixels: `(batch, time, channels, height, width)` floating, in 0..1 before normalisation.
         facts: of the views, without pixels: `window` is the box of the original frame that a view shows (the smallest
-            box around it where it is turned; x0 > x1 where it is mirrored), `spacing_mm` that of its pixels, `times_s`
-            those of its frames in the cine. NaN where frames were treated one by one.
+            box around it where it is turned; x0 > x1 where left and right are exchanged, y0 > y1 alike), `spacing_mm`
+            that of its pixels, `times_s` those of its frames in the cine. NaN where frames were treated one by one.
         source: facts of the clips that were augmented, without pixels.
         matrices: `(batch, 2, 3)` from pixels of the view to pixels of the source frames; NaN likewise.
         params: what was drawn, by op; one row a clip (one row a frame where frames were treated one by one).
