@@ -40,7 +40,7 @@ def test_folder_holds_what_it_promises(collection):
     assert all((collection / row["file"]).is_file() for row in labels)
     assert {row["patient"] for row in labels} == {"p0001", "p0002", "p0003", "p0004"}
     for stem in stems:
-        with np.load(collection / "saliency" / f"{stem}.npz") as stored:
+        with np.load(collection / "saliency" / f"{stem}.zip") as stored:
             assert stored["maps"].shape == (8, 15, 20)
             assert len(stored["gaze"]) == len(stored["gaze_frame"]) == 24
 
@@ -103,7 +103,7 @@ def test_what_is_complete_is_kept_and_what_is_missing_is_made(tmp_path):
     assert lost.read_bytes() == before
     assert (tmp_path / "gaze.csv").read_bytes() == tables
     # A damaged record is made anew, and more cines leave the old ones alone.
-    (tmp_path / "saliency" / "p0002_01.npz").write_bytes(b"PK\x03\x04 not a record")
+    (tmp_path / "saliency" / "p0002_01.zip").write_bytes(b"PK\x03\x04 not a record")
     generate_samples(tmp_path, cines=3, workers=1, **SMALL)
     assert kept.stat().st_mtime_ns == stamp
     assert [row["patient"] for row in rows(tmp_path / "labels.csv")] == ["p0001", "p0002", "p0003"]

@@ -48,7 +48,7 @@ def test_a_sample_has_a_licence_that_names_it(path):
 def test_nothing_else_lies_there_and_all_of_it_is_small():
     files = [path for path in SAMPLES.rglob("*") if path.is_file()]
     others = [path for path in files if path not in CINES and path.name not in PAPERS]
-    assert {path.suffix for path in others} <= {".npz"}
+    assert {path.suffix for path in others} <= {".zip"}
     assert sum(path.stat().st_size for path in files) < 6_000_000
 
 

@@ -50,7 +50,7 @@ class CineOrder:
     @property
     def record(self) -> Path:
         """The file of labels, gaze and saliency; written last, so that its presence says that the cine is complete."""
-        return self.folder / "saliency" / f"{self.stem}.npz"
+        return self.folder / "saliency" / f"{self.stem}.zip"
 
     @property
     def files(self) -> list[Path]:

@@ -43,7 +43,7 @@ def generate_samples(
 
     The folder then holds `cines/<patient>_<number>.mp4` or `.dcm`; `labels.csv` (a row a file), `frames.csv` (a row a
     frame with its plane), `gaze.csv` (a row a gaze sample, x and y from 0 to 1 across the frame),
-    `saliency/<patient>_<number>.npz` and a README.md.
+    `saliency/<patient>_<number>.zip` and a README.md.
     Each cine is a patient of its own; patients are split into train, val and test by their number, so that more cines
     never move a patient. The same seed gives the same frames whatever the number of workers.
 
