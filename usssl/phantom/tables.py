@@ -28,7 +28,7 @@ that the pixels or headers show is invented. Licence: CC0 1.0 (public domain).
 | `labels.csv` | a row a file: patient, split (by patient), frame rate, size, pixel spacing |
 | `frames.csv` | a row a frame: the standard plane that it shows (by geometry), or `background` |
 | `gaze.csv` | a row a gaze sample: x and y from 0 to 1 across the frame |
-| `saliency/` | a NumPy archive (`numpy.load`) a cine: `maps` (frames, height / 4, width / 4), each up to 255; gaze and labels again |
+| `saliency/` | `numpy.load` reads a file a cine: `maps` (frames, height / 4, width / 4), up to 255; gaze, labels |
 
 A tool for trying software out. Its numbers say nothing about clinical use.
 """
