@@ -18,8 +18,8 @@ class DataArguments(Arguments):
     """Where the cines come from.
 
     Attributes:
-        source: `samples:<kind>[:<number of cines>]`, a folder or a list of folders, a catalogue (.parquet), or a prepared
-            store.
+        source: `samples:<kind>[:<number of cines>]`, a folder or a list of folders, a catalogue (.parquet), or a
+            prepared store.
         clip: the clip that a method or task sees.
         margin: the store keeps frames at `margin` times the clip size, room for crops.
         labelled_cines: fine-tuning only: number of labelled training cines; all where None.

@@ -95,7 +95,9 @@ def test_pickled_weights_are_refused_unread(tmp_path: Path, planes_recipe: dict[
     assert not (tmp_path / "exploded").exists()
 
 
-def test_export_gives_a_bundle_that_predicts_like_the_model(tmp_path: Path, planes_recipe: dict[str, Any], source: Path) -> None:
+def test_export_gives_a_bundle_that_predicts_like_the_model(
+    tmp_path: Path, planes_recipe: dict[str, Any], source: Path
+) -> None:
     planes = usssl.finetune(planes_recipe, {"trainer.epochs": 1}, out=tmp_path / "planes")
     recipe = planes_recipe | {"task": {"name": "saliency"}}
     saliency = usssl.finetune(recipe, {"trainer.epochs": 1}, out=tmp_path / "saliency")

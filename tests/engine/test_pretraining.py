@@ -30,7 +30,16 @@ def test_a_run_holds_what_the_contract_says(tmp_path: Path, pretrain_recipe: dic
     assert not list(run.path.rglob("*.partial"))
     lines = [json.loads(line) for line in (run.path / "metrics.jsonl").read_text().splitlines()]
     training = [line for line in lines if "loss" in line]
-    assert {"step", "epoch", "loss", "order_loss", "transform_loss", "lr", "clips_per_s", "data_wait"} <= set(training[0])
+    assert set(training[0]) >= {
+        "step",
+        "epoch",
+        "loss",
+        "order_loss",
+        "transform_loss",
+        "lr",
+        "clips_per_s",
+        "data_wait",
+    }
     assert training[-1]["step"] == 12
     assert any("val_order_accuracy" in line for line in lines)
     provenance = run.provenance()
@@ -84,7 +93,7 @@ def test_a_fine_tuning_recipe_is_sent_to_its_command(planes_recipe: dict[str, An
 
 
 def test_cines_too_short_for_a_clip_are_said(tmp_path: Path, pretrain_recipe: dict[str, Any]) -> None:
-    with pytest.raises(UsageError, match="lower data.clip.step"):
+    with pytest.raises(UsageError, match=r"lower data\.clip\.step"):
         usssl.pretrain(pretrain_recipe, {"data.clip.step": 30}, out=tmp_path / "run")
 
 

@@ -5,12 +5,12 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TypeVar
 
-import cv2
 import numpy as np
 import torch
 from torch.utils.data import DataLoader, Dataset
 
 from usssl.arguments import ClipArguments
+from usssl.cine.sector_mask import image_mask
 from usssl.data import Store
 from usssl.errors import UsageError
 from usssl.methods import Clips
@@ -100,20 +100,8 @@ def frame_motion(store: Store, cine: int, step: int) -> np.ndarray:
     return np.abs(small[step:] - small[:-step]).mean(axis=(1, 2))
 
 
-def sector_mask(store: Store, cine: int, frames: int = 16, threshold: float = 6.0) -> np.ndarray:
-    """Where the stored frames show ultrasound: the filled area that is lit on average, bool `(height, width)`."""
+def sector_mask(store: Store, cine: int, frames: int = 24) -> np.ndarray:
+    """Where the stored frames show ultrasound and no scanner's screen, bool `(height, width)`; all of it if unsure."""
     chosen = np.unique(np.linspace(0, store.frame_counts[cine] - 1, frames).astype(int))
-    mean = store.read(cine, chosen).mean(axis=0)
-    lit = (mean > threshold).astype(np.uint8)
-    reach = max(3, min(lit.shape) // 24) | 1
-    kernel = cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (reach, reach))
-    closed = cv2.morphologyEx(
-        cv2.copyMakeBorder(lit, reach, reach, reach, reach, cv2.BORDER_CONSTANT), cv2.MORPH_CLOSE, kernel
-    )
-    closed = cv2.morphologyEx(closed, cv2.MORPH_OPEN, kernel)[reach:-reach, reach:-reach]
-    contours, _ = cv2.findContours(closed, cv2.RETR_EXTERNAL, cv2.CHAIN_APPROX_NONE)
-    if not contours:
-        return np.ones_like(lit, dtype=bool)
-    filled = np.zeros_like(lit)
-    cv2.drawContours(filled, [max(contours, key=cv2.contourArea)], -1, 1, thickness=cv2.FILLED)
-    return filled.astype(bool)
+    found = image_mask(store.read(cine, chosen))
+    return np.ones(store.size, dtype=bool) if found is None else found

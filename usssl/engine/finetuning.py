@@ -16,7 +16,7 @@ from torch.utils.data import Dataset
 from usssl import progress, tasks
 from usssl.augment.seeds import Seeds
 from usssl.data import Store, resolve_source
-from usssl.engine.batches import read_ahead
+from usssl.engine.batches import read_ahead, sector_mask
 from usssl.engine.devices import resolve
 from usssl.engine.handlers import Checkpoints, MetricsLogger, Progress
 from usssl.engine.pretraining import split_cines, store_size
@@ -30,6 +30,7 @@ from usssl.tasks.base import FrameKey, Predictor, Task, TaskHead
 from usssl.tasks.frames import FrameAugmentation
 
 RANDOM = "random"
+_WITHOUT_SCREEN = 0.5  # share of training frames without burned-in text, so that nothing is learned from it
 
 
 class TaskModel(nn.Module):
@@ -117,10 +118,15 @@ class FrameBatches(Dataset[tuple[list[FrameKey], Tensor, Tensor]]):
 
     def __init__(self, task: Task, cines: Sequence[int], batch_size: int, seed: int) -> None:
         self.task, self.cines, self.batch_size, self.seed = task, list(cines), batch_size, seed
+        self.sectors = {cine: sector_mask(task.store, cine) for cine in self.cines}
 
     def __getitem__(self, step: int) -> tuple[list[FrameKey], Tensor, Tensor]:
-        keys = self.task.draw(self.cines, self.batch_size, np.random.default_rng((self.seed, step)))
+        rng = np.random.default_rng((self.seed, step))
+        keys = self.task.draw(self.cines, self.batch_size, rng)
         frames = np.concatenate([self.task.store.read(cine, [frame]) for cine, frame in keys])
+        for number, (cine, _) in enumerate(keys):
+            if rng.random() < _WITHOUT_SCREEN:
+                frames[number] *= self.sectors[cine]
         return keys, torch.from_numpy(frames), step * self.batch_size + torch.arange(self.batch_size)
 
 

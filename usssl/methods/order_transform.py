@@ -31,6 +31,8 @@ from usssl.models.normalise import normalise
 _TRIES = 64  # draws of crop and transformation; the later ones ever smaller
 _EDGE = 48  # points on the sector's edge that must still show ultrasound
 _MOTION_BINS = 4
+_NECK = 3  # convolutions between encoder and heads
+_GRID = (5, 6)  # places between which the transform head looks for likeness
 
 
 class OrderTransformArguments(MethodArguments):
@@ -83,17 +85,13 @@ class OrderTransform(Method):
         self.arguments = arguments
         self.classes = order_classes(clip.frames)
         self.pairs = [(i, j) for j in range(clip.frames) for i in range(j)]
+        self.neck = _neck(encoder.dim)
         self.norm = nn.LayerNorm(encoder.dim)
         self.pair_head = nn.Sequential(nn.Linear(2 * encoder.dim, arguments.hidden), nn.ReLU(inplace=True))
         self.order_head = nn.Sequential(
             nn.Dropout(arguments.dropout), nn.Linear(len(self.pairs) * arguments.hidden, len(self.classes))
         )
-        self.transform_head = nn.Sequential(
-            nn.Linear(2 * encoder.dim, arguments.hidden),
-            nn.ReLU(inplace=True),
-            nn.Linear(arguments.hidden, 6),
-            nn.Tanh(),
-        )
+        self.transform_head = TransformHead(arguments.hidden)
         self.affine = Affine(
             rotation=arguments.rotation,
             translation=arguments.translation,
@@ -183,10 +181,10 @@ class OrderTransform(Method):
 
     def forward(self, views: dict[str, Tensor]) -> dict[str, Tensor]:
         """The order loss, the transform loss and their sum; see `functional`."""
-        clip, transformed = self.encoder(torch.cat([views["clip"], views["transformed"]])).chunk(2)
-        order = self.order_logits(shuffle(clip, views["shuffles"])).flatten(0, 1)
+        clip, transformed = self.maps(torch.cat([views["clip"], views["transformed"]])).chunk(2)
+        order = self.order_logits(shuffle(clip.mean(dim=(-2, -1)), views["shuffles"])).flatten(0, 1)
         labels = views["order"].flatten()
-        moved = self.transform_head(torch.cat([clip.mean(dim=1), transformed.mean(dim=1)], dim=1))
+        moved = self.transform_head(clip, transformed)
         losses = {
             "order_loss": order_loss(order, labels),
             "transform_loss": transform_loss(moved, views["target"]),
@@ -194,6 +192,11 @@ class OrderTransform(Method):
         loss = losses["order_loss"] + self.arguments.transform_weight * losses["transform_loss"]
         accuracy = (order.argmax(dim=1) == labels).float().mean()
         return {"loss": loss, **losses, "order_accuracy": accuracy}
+
+    def maps(self, frames: Tensor) -> Tensor:
+        """What the heads see of normalised frames `(batch, K, 1, height, width)`: maps `(batch, K, dim, h, w)`."""
+        maps: Tensor = self.neck(self.encoder.features(frames).flatten(0, 1))
+        return maps.float().unflatten(0, frames.shape[:2])
 
     def order_logits(self, features: Tensor) -> Tensor:
         """Scores of the order classes `(…, classes)` from frame features `(…, K, dim)`, by all pairs of frames.
@@ -204,6 +207,45 @@ class OrderTransform(Method):
         pairs = torch.stack([torch.cat([relative[..., i, :], relative[..., j, :]], -1) for i, j in self.pairs], dim=-2)
         logits: Tensor = self.order_head(self.pair_head(pairs).flatten(-2))
         return logits
+
+
+class TransformHead(nn.Module):
+    """Regresses the transformation between two clips from which place of one looks like which place of the other.
+
+    The correlation of two feature maps, and a regression on it, is the network of Rocco et al., CVPR 2017, for affine
+    transformations between images; the paper of this method does not state its own.
+    """
+
+    def __init__(self, hidden: int) -> None:
+        super().__init__()
+        places = _GRID[0] * _GRID[1]
+        self.regress = nn.Sequential(
+            nn.LayerNorm(places**2),
+            nn.Linear(places**2, hidden),
+            nn.ReLU(inplace=True),
+            nn.Linear(hidden, 6),
+            nn.Tanh(),
+        )
+
+    def forward(self, clip: Tensor, transformed: Tensor) -> Tensor:
+        """The encoded transformation `(batch, 6)` from feature maps `(batch, K, dim, h, w)` of both clips."""
+        correlation = torch.einsum("bkdp,bkdq->bpq", _places(clip), _places(transformed)) / clip.shape[1]
+        found: Tensor = self.regress(correlation.flatten(1))
+        return found
+
+
+def _places(maps: Tensor) -> Tensor:
+    """Unit feature vectors on a coarse grid, `(batch, K, dim, places)`; what all places share is taken away."""
+    grid = nn.functional.adaptive_avg_pool2d(maps.flatten(0, 1), _GRID).flatten(2)
+    return nn.functional.normalize(grid - grid.mean(dim=2, keepdim=True), dim=1).unflatten(0, maps.shape[:2])
+
+
+def _neck(dim: int) -> nn.Sequential:
+    """Convolutions between encoder and heads: what only the pretext needs settles here, and stays behind with them."""
+    layers: list[nn.Module] = []
+    for _ in range(_NECK):
+        layers += [nn.Conv2d(dim, dim, 3, padding=1, bias=False), nn.BatchNorm2d(dim), nn.ReLU(inplace=True)]
+    return nn.Sequential(*layers)
 
 
 def shuffle(features: Tensor, shuffles: Tensor) -> Tensor:

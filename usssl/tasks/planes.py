@@ -34,17 +34,22 @@ class PlanesArguments(TaskArguments):
 
 
 class PlaneHead(TaskHead):
-    """Global average pooling and one linear layer; gives `plane_probs` and the pooled features as `embedding`."""
+    """Global average pooling, batch normalisation and one linear layer; gives `plane_probs` and `embedding`.
+
+    The normalisation (SonoNet's head has one too) lets encoders whose features differ in scale learn equally fast.
+    """
 
     def __init__(self, dim: int, classes: int, dropout: float) -> None:
         super().__init__()
+        self.norm = nn.BatchNorm1d(dim)
         self.dropout = nn.Dropout(dropout)
         self.classifier = nn.Linear(dim, classes)
 
     def forward(self, features: Tensor) -> dict[str, Tensor]:
         """`plane_probs (batch, time, classes)` and `embedding (batch, time, dim)`."""
         pooled = features.mean(dim=(-2, -1))
-        return {"plane_probs": self.classifier(self.dropout(pooled)).softmax(dim=-1), "embedding": pooled}
+        normed = self.norm(pooled.flatten(0, 1)).unflatten(0, pooled.shape[:2])
+        return {"plane_probs": self.classifier(self.dropout(normed)).softmax(dim=-1), "embedding": pooled}
 
 
 class Planes(Task):
