@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import os
+import signal
 import subprocess
 import sys
 import textwrap
@@ -87,6 +88,16 @@ def test_a_consumer_that_stops_early_leaves_no_process() -> None:
 def test_a_worker_that_cannot_start_says_why() -> None:
     with pytest.raises(UssslError, match=r"cannot start: .*no_such_module"):
         list(run_isolated("no_such_module:act", [{}], workers=1))
+
+
+@pytest.mark.skipif(not hasattr(signal, "alarm"), reason="there is no alarm clock for processes on this system")
+def test_a_worker_that_hangs_ends_even_if_nobody_watches_it() -> None:
+    command = [sys.executable, "-c", "from usssl.data.worker import serve; serve()", TASK, "0.5"]
+    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as worker:
+        assert worker.stdin is not None
+        worker.stdin.write(b'{"act": "hang", "number": 0}\n')
+        worker.stdin.flush()
+        assert worker.wait(60) == -signal.SIGALRM
 
 
 def test_a_script_without_a_main_guard_may_use_workers(tmp_path: Path) -> None:

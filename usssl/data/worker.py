@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import importlib
 import json
+import math
 import os
+import signal
 import sys
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -13,6 +15,8 @@ from typing import Any
 
 from usssl.cine import Limits
 from usssl.errors import CineError, OutputError
+
+_GRACE = 2  # seconds in which the process that watches this one may end it itself
 
 Task = Callable[[dict[str, Any]], dict[str, Any]]
 
@@ -67,15 +71,20 @@ def _limit_memory(extra: int) -> None:
 
 
 def serve() -> None:
-    """Answers each line of standard input with one line; ends when the input does."""
+    """Answers each line of standard input with one line; ends when the input does, or when one takes too long."""
     answers = os.fdopen(os.dup(1), "wb")
     os.dup2(2, 1)  # a library that prints must not speak on the answers' pipe
     function = load(sys.argv[1])
     _limit_memory(Limits().max_memory)
     answers.write(b"ready\n")
     answers.flush()
+    limit = math.ceil(float(sys.argv[2])) + _GRACE
     for line in sys.stdin.buffer:
+        if hasattr(signal, "alarm"):
+            signal.alarm(limit)  # in case nobody is left to watch this process
         outcome = attempt(function, json.loads(line))
+        if hasattr(signal, "alarm"):
+            signal.alarm(0)
         answer = {"result": outcome.result, "reason": outcome.reason, "fatal": outcome.fatal}
         answers.write(json.dumps(answer).encode() + b"\n")
         answers.flush()

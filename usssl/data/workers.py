@@ -104,7 +104,7 @@ class _Crew:
                 if process is None or process.handled >= _FILES_PER_PROCESS:
                     if process is not None:
                         process.close()
-                    process = _Process(self._task)
+                    process = _Process(self._task, self._seconds)
                 outcome = process.ask(item, self._seconds, self._stop)
                 if process.dead:
                     process.close()
@@ -121,11 +121,11 @@ class _Crew:
 class _Process:
     """One worker process and its two pipes."""
 
-    def __init__(self, task: str) -> None:
+    def __init__(self, task: str, seconds: float) -> None:
         self._errors: IO[bytes] = tempfile.TemporaryFile()  # noqa: SIM115  closed by close(); a pipe would block
         environment = {**os.environ, "OMP_NUM_THREADS": "1", "OPENCV_FFMPEG_LOGLEVEL": "-8"}
         self._popen = subprocess.Popen(  # noqa: S603  our own interpreter and module, no shell
-            [sys.executable, "-c", _SERVE, task],
+            [sys.executable, "-c", _SERVE, task, str(seconds)],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=self._errors,
@@ -154,11 +154,12 @@ class _Process:
             line = b""
         finally:
             done.set()
+            watchdog.join()
         self.handled += 1
+        self.dead = late.is_set() or not line.endswith(b"\n")
         if line.endswith(b"\n"):
             answer = json.loads(line)
             return Outcome(item, answer["result"], answer["reason"], answer["fatal"])
-        self.dead = True
         if late.is_set():
             return Outcome(item, None, f"took longer than the limit of {seconds:g} s")
         return Outcome(item, None, f"the decoder crashed ({_ending(self._popen.wait())})")
