@@ -1,8 +1,8 @@
 """Random 16-frame clips (stride 2) from video: frames a second over the best of PyAV, OpenCV and decord.
 
-Three files of one 640 × 480 speckle cine: H.264 with a key frame every 250 frames, with one every 12, and MJPEG. Every reader
-may use all cores and gives the same frames in the same colours. `fresh` opens the file for each clip, as a loader over many
-cines does; `kept` holds it open.
+Three files of one 640 × 480 speckle cine: H.264 with a key frame every 250 frames, with one every 12, and MJPEG. Every
+reader may use all cores and gives the same frames in the same colours. `fresh` opens the file for each clip, as a loader
+over many cines does; `kept` holds it open.
 """
 
 from __future__ import annotations
@@ -10,6 +10,7 @@ from __future__ import annotations
 import sys
 import tempfile
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 import cv2
@@ -143,7 +144,7 @@ def main() -> int:
                 for kept in (False, True):
                     readers = {side: make(color, kept) for side, make in makers.items()}
                     check({side: read(path, clips) for side, read in readers.items()})
-                    seconds = alternate({s: (lambda read=read: read(path, clips)) for s, read in readers.items()})
+                    seconds = alternate({side: partial(read, path, clips) for side, read in readers.items()})
                     speed = {side: CLIP * CLIPS / taken for side, taken in seconds.items()}
                     print(", ".join(f"{side} {value:.0f}" for side, value in speed.items()), "frames/s")
                     best = max(value for side, value in speed.items() if side != "usssl")

@@ -31,7 +31,9 @@ def dicom(rows: int, columns: int, frames: int | None, photometric: str = "MONOC
     return ds
 
 
-def save(path: Path, ds: Dataset, pixels: bytes | list[bytes], syntax: str = ExplicitVRLittleEndian, **how: bool) -> Path:
+def save(
+    path: Path, ds: Dataset, pixels: bytes | list[bytes], syntax: str = ExplicitVRLittleEndian, **how: bool
+) -> Path:
     """Writes `ds` with pixel data: native from bytes, encapsulated from a list of frames."""
     ds.file_meta = FileMetaDataset()
     ds.file_meta.TransferSyntaxUID = UID(syntax)

@@ -163,6 +163,8 @@ def test_id_is_of_the_content_not_the_name(stored, tmp_path):
 
 
 def test_importing_the_room_loads_no_decoder():
-    script = "import sys, usssl.cine; print([m for m in ('av', 'cv2', 'pydicom', 'torch', 'pyarrow') if m in sys.modules])"
+    script = (
+        "import sys, usssl.cine; print([m for m in ('av', 'cv2', 'pydicom', 'torch', 'pyarrow') if m in sys.modules])"
+    )
     done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "[]"

@@ -22,7 +22,9 @@ def test_windows_equal_pydicoms(function, center, width):
 def deep(path, values, photometric="MONOCHROME2", **tags):
     values = np.asarray(values)
     signed = values.dtype.kind == "i"
-    ds = dicom(1, len(values), 1, photometric, BitsAllocated=16, BitsStored=12, HighBit=11, PixelRepresentation=int(signed))
+    ds = dicom(
+        1, len(values), 1, photometric, BitsAllocated=16, BitsStored=12, HighBit=11, PixelRepresentation=int(signed)
+    )
     for keyword, value in tags.items():
         setattr(ds, keyword, value)
     save(path, ds, values.astype("<i2" if signed else "<u2").tobytes())
@@ -38,7 +40,11 @@ def test_twelve_bits(tmp_path):
     assert deep(path, np.array([1250, 1500], np.uint16), WindowCenter=1500, WindowWidth=1001) == [64, 128]
     assert deep(path, values, WindowCenter=[2000, 10], WindowWidth=[8000, 10])[1:3] == [96, 128]
     assert deep(path, values, "MONOCHROME1") == [255, 193, 130, 0]
-    assert deep(path, values, RescaleSlope=2, RescaleIntercept=-1000, WindowCenter=1000, WindowWidth=2001)[:3] == [0, 128, 255]
+    assert deep(path, values, RescaleSlope=2, RescaleIntercept=-1000, WindowCenter=1000, WindowWidth=2001)[:3] == [
+        0,
+        128,
+        255,
+    ]
 
 
 def test_signed_samples(tmp_path):

@@ -24,9 +24,10 @@ def header(*items, **tags):
 
 @pytest.mark.parametrize(
     ("spatial", "data", "kind"),
-    [(1, 1, "b_mode"), (1, 2, "color_flow"), (2, 1, "m_mode"), (2, 2, "m_mode"), (3, 3, "pw_doppler"), (3, 4, "cw_doppler"),
-     (3, 6, "doppler_trace"), (4, 10, "ecg"), (4, 11, "pulse"), (5, 13, "gray_bar"), (5, 14, "color_bar"), (0, 0, "other"),
-     (9, 99, "other"), (3, 1, "other")],
+    [(1, 1, "b_mode"), (1, 2, "color_flow"), (2, 1, "m_mode"), (2, 2, "m_mode"), (3, 3, "pw_doppler"), (3, 4,
+    "cw_doppler"),
+     (3, 6, "doppler_trace"), (4, 10, "ecg"), (4, 11, "pulse"), (5, 13, "gray_bar"), (5, 14, "color_bar"), (0, 0,
+     "other"), (9, 99, "other"), (3, 1, "other")],
 )  # fmt: skip
 def test_kinds(spatial, data, kind):
     assert read_regions(header(region((0, 0, 9, 9), spatial, data)), 20, 20)[0].kind == kind

@@ -19,7 +19,11 @@ def header(**tags):
     [
         ({"FrameTime": "40", "FrameIncrementPointer": TIME}, "FrameTime", 25),
         ({"FrameTime": "40", "FrameTimeVector": [0, 10, 10, 10], "FrameIncrementPointer": TIME}, "FrameTime", 25),
-        ({"FrameTime": "40", "FrameTimeVector": [0, 10, 10, 10], "FrameIncrementPointer": VECTOR}, "FrameTimeVector", 100),
+        (
+            {"FrameTime": "40", "FrameTimeVector": [0, 10, 10, 10], "FrameIncrementPointer": VECTOR},
+            "FrameTimeVector",
+            100,
+        ),
         ({"FrameTime": "40", "FrameTimeVector": [0, 10, 10, 10]}, "FrameTimeVector", 100),
         ({"FrameTime": "40", "CineRate": 30, "RecommendedDisplayFrameRate": 15}, "FrameTime", 25),
         ({"FrameTime": "0", "CineRate": 30}, "CineRate", 30),

@@ -1,7 +1,9 @@
+import contextlib
 import csv
 import random
 import shutil
 import subprocess
+from fractions import Fraction
 
 import av
 import cv2
@@ -26,7 +28,12 @@ CODECS = {
     "mpeg2": ("mpeg2video", "mpeg", "yuv420p", {"g": "9", "bf": "2", "b": "3M"}),
     "mpeg4 in AVI": ("mpeg4", "avi", "yuv420p", {"g": "9", "bf": "2", "b": "3M"}),
     "vp9": ("libvpx-vp9", "webm", "yuv420p", {"g": "20", "deadline": "realtime", "cpu-used": "8", "b": "1M"}),
-    "vp8 with hidden frames": ("libvpx", "webm", "yuv420p", {"g": "20", "auto-alt-ref": "1", "lag-in-frames": "10", "b": "1M"}),
+    "vp8 with hidden frames": (
+        "libvpx",
+        "webm",
+        "yuv420p",
+        {"g": "20", "auto-alt-ref": "1", "lag-in-frames": "10", "b": "1M"},
+    ),
     "mjpeg": ("mjpeg", "avi", "yuvj420p", {"qmin": "2", "qmax": "2"}),
     "ffv1": ("ffv1", "matroska", "gray", {}),
     "gif": ("gif", "gif", "gray", {}),
@@ -113,7 +120,7 @@ def test_variable_frame_rate_keeps_its_times(tmp_path, scene):
     with av.open(str(path), "w", format="matroska") as container:
         stream = container.add_stream("mjpeg", rate=1000)
         stream.height, stream.width, stream.pix_fmt = 64, 96, "yuvj420p"
-        stream.codec_context.time_base = stream.time_base = av.time_base and __import__("fractions").Fraction(1, 1000)
+        stream.codec_context.time_base = stream.time_base = Fraction(1, 1000)
         for n, frame in enumerate(scene):
             picture = av.VideoFrame.from_ndarray(frame, format="gray")
             picture.pts = round(seconds[n] * 1000)
@@ -237,9 +244,9 @@ def test_corrupted_file_never_gives_a_wrong_frame(test_data, threads):
     assert cine.facts.reported_frames == 50
     assert any("21 of 50 frames" in warning for warning in cine.facts.warnings)
     expected = []
-    with av.open(str(path)) as container, pytest.raises(av.error.InvalidDataError):
-        for frame in container.decode(video=0):
-            expected.append(frame.to_ndarray(format="rgb24"))
+    with av.open(str(path)) as container, contextlib.suppress(av.error.InvalidDataError):
+        expected.extend(frame.to_ndarray(format="rgb24") for frame in container.decode(video=0))
+    assert len(expected) == 28
     for n in (len(expected) - 1, 5, 20):
         np.testing.assert_array_equal(cine[n], expected[n])
     assert cine[28].shape == (720, 1280, 3)
@@ -255,7 +262,9 @@ def test_other_streams_are_told(test_data):
 def test_silent_tracks_of_the_lung_videos(test_data):
     """The data set's README: eight files have a sound track that is silent."""
     with (test_data / "pocus_lung_us" / "labels.csv").open() as rows:
-        sounding = [row["file"] for row in csv.DictReader(rows) if row["audio_stream"] not in ("", "0", "False", "none")]
+        sounding = [
+            row["file"] for row in csv.DictReader(rows) if row["audio_stream"] not in ("", "0", "False", "none")
+        ]
     assert sounding
     for name in sounding[:3]:
         path = next((test_data / "pocus_lung_us").rglob(name.split("/")[-1]))

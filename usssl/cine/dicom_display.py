@@ -81,7 +81,7 @@ def to_bytes(samples: np.ndarray, photometric: str, display: Display, channels: 
 
 
 def _palette(dataset: Any, allocated: int) -> np.ndarray:
-    """The colours of every sample value, uint8 `(2 ** allocated, 3)`; ends of the table stand for what lies beyond them."""
+    """The colour of every sample value, uint8 `(2 ** allocated, 3)`; beyond the table its ends count."""
     every = np.arange(1 << min(allocated, 16))
     if "SegmentedRedPaletteColorLookupTableData" in dataset:
         from pydicom.pixels import apply_color_lut

@@ -103,12 +103,18 @@ def write_dicom(
 
 
 def _stack(frames: Iterable[np.ndarray] | np.ndarray, path: Path) -> np.ndarray:
-    stacked = frames if isinstance(frames, np.ndarray) else np.stack(list(frames)) if (frames := list(frames)) else None
-    if stacked is None or not len(stacked):
+    listed = [np.asarray(frame) for frame in frames]
+    if not listed:
         raise OutputError(f"cannot write {path}: there are no frames")
-    if stacked.dtype != np.uint8 or not (stacked.ndim == 3 or (stacked.ndim == 4 and stacked.shape[3] == 3)):
-        raise OutputError(f"cannot write {path}: frames are uint8 (T, H, W[, 3]), not {stacked.dtype} {stacked.shape}")
-    return np.ascontiguousarray(stacked)
+    first = listed[0]
+    if first.dtype != np.uint8 or not (first.ndim == 2 or (first.ndim == 3 and first.shape[2] == 3)):
+        raise OutputError(f"cannot write {path}: frames are uint8 (H, W) or (H, W, 3), not {first.dtype} {first.shape}")
+    for frame in listed:
+        if (frame.shape, frame.dtype) != (first.shape, first.dtype):
+            raise OutputError(
+                f"cannot write {path}: a frame is {frame.dtype} {frame.shape}, the first was {first.shape}"
+            )
+    return np.stack(listed)
 
 
 def _uid(seed: str | None) -> str:

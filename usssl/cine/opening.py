@@ -73,7 +73,7 @@ def open_source(path: Path, color: Color, limits: Limits, threads: int | None = 
 def _check_size(path: Path, source: FrameSource, limits: Limits) -> None:
     facts = source.facts
     try:
-        if facts.frames < 1:
+        if facts.frames < 1 or facts.height < 1 or facts.width < 1:
             raise CineError(path, "it holds no frames")
         if facts.frames > limits.max_frames:
             raise CineLimitError(path, f"it has {facts.frames} frames; the limit is {limits.max_frames}")

@@ -58,6 +58,6 @@ def _luma(frame: Any) -> np.ndarray:
 
 @cache
 def _stretch(bits: int, full: bool) -> np.ndarray:
-    """Luma to display bytes. Of limited range, black is 16 and white 235, times 2 for each bit above 8 (ITU-R BT.709, 4.6)."""
+    """Luma to display bytes; limited range goes from 16 to 235, doubled for each bit above 8 (ITU-R BT.709, 4.6)."""
     black, white = (0, (1 << bits) - 1) if full else (16 << bits - 8, 235 << bits - 8)
     return np.clip(np.rint((np.arange(1 << bits) - black) * 255.0 / (white - black)), 0, 255).astype(np.uint8)

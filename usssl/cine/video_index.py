@@ -11,7 +11,6 @@ import numpy as np
 
 from usssl.errors import CineLimitError
 
-
 # These store frames in the order of decoding and nothing else; where frames are reordered, FFmpeg's times are guesses.
 _NO_PRESENTATION_TIMES = frozenset(("avi", "h264", "hevc", "mpegvideo"))
 
