@@ -204,14 +204,6 @@ def review(
 
 
 @app.command()
-def augment(recipe: Path, out: Out, overrides: Overrides = None) -> None:
-    """Draw the views that a recipe makes of real cines, with their parameters."""
-    from usssl.engine.sheet import augment_sheet
-
-    _say_where(augment_sheet(recipe, overrides or (), out=out))
-
-
-@app.command()
 def describe(recipe: Path, overrides: Overrides = None) -> None:
     """Print a recipe with every default written out."""
     from usssl.recipe import dump_recipe, read_recipe

@@ -120,7 +120,7 @@ def _measure(
         cines += batches.cines_of(step)
         views = method.views(change_clips(batches[step]), batches.seed)
         with torch.autocast("cpu", torch.bfloat16, enabled=bf16):
-            features = method.maps(change_views(views["clip"])).mean(dim=(-2, -1))
+            features = method.encoder(change_views(views["clip"]))
             logits = method.order_logits(shuffle(features, views["shuffles"]))
         right.append((logits.argmax(dim=2) == views["order"]).float().mean(dim=1).numpy())
     hits = np.concatenate(right)

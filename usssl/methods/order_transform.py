@@ -31,7 +31,6 @@ from usssl.models.normalise import normalise
 _TRIES = 64  # draws of crop and transformation; the later ones ever smaller
 _EDGE = 48  # points on the sector's edge that must still show ultrasound
 _MOTION_BINS = 4
-_NECK = 3  # convolutions between encoder and heads
 _GRID = (5, 6)  # places between which the transform head looks for likeness
 
 
@@ -85,7 +84,6 @@ class OrderTransform(Method):
         self.arguments = arguments
         self.classes = order_classes(clip.frames)
         self.pairs = [(i, j) for j in range(clip.frames) for i in range(j)]
-        self.neck = _neck(encoder.dim)
         self.norm = nn.LayerNorm(encoder.dim)
         self.pair_head = nn.Sequential(nn.Linear(2 * encoder.dim, arguments.hidden), nn.ReLU(inplace=True))
         self.order_head = nn.Sequential(
@@ -181,7 +179,7 @@ class OrderTransform(Method):
 
     def forward(self, views: dict[str, Tensor]) -> dict[str, Tensor]:
         """The order loss, the transform loss and their sum; see `functional`."""
-        clip, transformed = self.maps(torch.cat([views["clip"], views["transformed"]])).chunk(2)
+        clip, transformed = self.encoder.features(torch.cat([views["clip"], views["transformed"]])).float().chunk(2)
         order = self.order_logits(shuffle(clip.mean(dim=(-2, -1)), views["shuffles"])).flatten(0, 1)
         labels = views["order"].flatten()
         moved = self.transform_head(clip, transformed)
@@ -192,11 +190,6 @@ class OrderTransform(Method):
         loss = losses["order_loss"] + self.arguments.transform_weight * losses["transform_loss"]
         accuracy = (order.argmax(dim=1) == labels).float().mean()
         return {"loss": loss, **losses, "order_accuracy": accuracy}
-
-    def maps(self, frames: Tensor) -> Tensor:
-        """What the heads see of normalised frames `(batch, K, 1, height, width)`: maps `(batch, K, dim, h, w)`."""
-        maps: Tensor = self.neck(self.encoder.features(frames).flatten(0, 1))
-        return maps.float().unflatten(0, frames.shape[:2])
 
     def order_logits(self, features: Tensor) -> Tensor:
         """Scores of the order classes `(…, classes)` from frame features `(…, K, dim)`, by all pairs of frames.
@@ -238,14 +231,6 @@ def _places(maps: Tensor) -> Tensor:
     """Unit feature vectors on a coarse grid, `(batch, K, dim, places)`; what all places share is taken away."""
     grid = nn.functional.adaptive_avg_pool2d(maps.flatten(0, 1), _GRID).flatten(2)
     return nn.functional.normalize(grid - grid.mean(dim=2, keepdim=True), dim=1).unflatten(0, maps.shape[:2])
-
-
-def _neck(dim: int) -> nn.Sequential:
-    """Convolutions between encoder and heads: what only the pretext needs settles here, and stays behind with them."""
-    layers: list[nn.Module] = []
-    for _ in range(_NECK):
-        layers += [nn.Conv2d(dim, dim, 3, padding=1, bias=False), nn.BatchNorm2d(dim), nn.ReLU(inplace=True)]
-    return nn.Sequential(*layers)
 
 
 def shuffle(features: Tensor, shuffles: Tensor) -> Tensor:
