@@ -1,8 +1,8 @@
 """Random 16-frame clips (stride 2) from video: frames a second over the best of PyAV, OpenCV and decord.
 
 Three files of one 640 × 480 speckle cine: H.264 with a key frame every 250 frames, with one every 12, and MJPEG. Every
-reader may use all cores and gives the same frames in the same colours. `fresh` opens the file for each clip, as a loader
-over many cines does; `kept` holds it open.
+reader may use all cores and gives the same frames in the same colours. `fresh` opens the file for each clip, as a
+loader over many cines does; `kept` holds it open.
 """
 
 from __future__ import annotations

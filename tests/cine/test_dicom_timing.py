@@ -44,7 +44,7 @@ def test_order_of_precedence(tags, used, fps):
 
 @pytest.mark.parametrize("vector", [[0, 20, 30, 50], [20, 30, 50], [7, 20, 30, 50], [0, 20, 30, 50, 9, 9]])
 def test_uneven_times_by_hand(vector):
-    """Relative time of frame n is the sum of the increments up to n; the first frame is at zero whatever its own says."""
+    """Frame n comes at the sum of the increments up to n; the first at zero, whatever its own says."""
     rate, times, _, _ = frame_times(header(FrameTimeVector=vector, FrameIncrementPointer=VECTOR), 4)
     np.testing.assert_allclose(times, [0, 0.02, 0.05, 0.1])
     assert rate == pytest.approx(30)

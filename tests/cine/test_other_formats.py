@@ -225,7 +225,8 @@ def meta(path, frames, packed=False, order="False", **fields):
     height, width = frames.shape[1:3]
     data = frames.tobytes()
     header = {
-        "ObjectType": "Image", "NDims": "3", "CompressedData": str(packed), "DimSize": f"{width} {height} {len(frames)}",
+        "ObjectType": "Image", "NDims": "3", "CompressedData": str(packed),
+        "DimSize": f"{width} {height} {len(frames)}",
         "BinaryDataByteOrderMSB": order, "ElementSpacing": "0.2 0.3 1", "ElementType": "MET_UCHAR", **fields,
         "ElementDataFile": fields.get("ElementDataFile", "LOCAL"),
     }  # fmt: skip

@@ -238,7 +238,7 @@ def test_rotation_as_opencv_shows_it(test_data):
 
 @pytest.mark.parametrize("threads", [1, 2])
 def test_corrupted_file_never_gives_a_wrong_frame(test_data, threads):
-    """29 frames come before the damage in decoding and in display; what FFmpeg patches together after it is not shown."""
+    """29 frames come before the damage in decoding and in display; what FFmpeg patches together after it stays away."""
     path = test_data / "video_io" / "files" / "corrupted.mp4"
     cine = open_cine(path, threads=threads)
     assert cine.facts.reported_frames == 50
