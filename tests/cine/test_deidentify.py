@@ -3,6 +3,7 @@ from __future__ import annotations
 import base64
 import csv
 import io
+import os
 import re
 from pathlib import Path
 
@@ -251,6 +252,17 @@ def test_a_file_that_cannot_be_finished_leaves_nothing_behind(
     assert [row["number"] for row in rows] == ["1", "2"]
     assert "RuntimeError" in report.failures[0].reason
     assert "schwarzenberg" not in (tmp_path / "out" / "failures.csv").read_text(encoding="utf-8").lower()
+
+
+def test_what_a_killed_call_left_is_removed(done: Report, folder: Path, key: Path) -> None:
+    stale, fresh = done.out / "UNKNOWN" / ".a.mp4.x.part", done.out / "UNKNOWN" / ".b.mp4.x.part"
+    for path in (stale, fresh):
+        path.write_bytes(b"half")
+    os.utime(stale, (0, 0))
+    deidentify_folder(folder, done.out, key=key, guarded=False)
+    assert not stale.exists()
+    assert fresh.exists()
+    fresh.unlink()
 
 
 def test_reasons_in_public_quote_nothing() -> None:

@@ -7,10 +7,12 @@ failures do not quote them. What failed is told by path to the caller alone.
 
 from __future__ import annotations
 
+import contextlib
 import csv
 import json
 import os
 import re
+import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from dataclasses import dataclass
@@ -35,6 +37,7 @@ _NOT_CINES = frozenset((
     ".py", ".m", ".docx", ".xlsx", ".parquet", ".sha256",
 ))  # fmt: skip
 _RECORDS = ".review"
+_STALE_SECONDS = 3600.0
 
 
 @dataclass(frozen=True)
@@ -215,8 +218,17 @@ def _begin(out: Path, pseudonyms: Pseudonyms, show_original: bool) -> None:
     for item, what in (("key", "another key"), ("originals_in_review", "another setting for originals in the review")):
         if before.get(item) != made[item]:
             raise OutputError(f"{out} was begun with {what}; name a new folder")
+    _remove_stale(out)
     with atomic_path(note) as temporary:
         temporary.write_text(json.dumps(made, indent=1) + "\n", encoding="utf-8")
+
+
+def _remove_stale(out: Path) -> None:
+    """Removes what a call that was killed left half written; not what another call may be writing now."""
+    for path in out.rglob(".*.part"):
+        with contextlib.suppress(OSError):
+            if time.time() - path.stat().st_mtime > _STALE_SECONDS:
+                path.unlink()
 
 
 def _files(folder: Path, out: Path) -> tuple[list[Path], int]:

@@ -28,8 +28,9 @@ figcaption{margin-top:.4rem;font-size:13px;overflow-wrap:anywhere}
 
 _INTRODUCTION = """<p>Left the original, right what was written.
 <span class="key" style="background:#b03a2e"></span> marks what was removed outside the ultrasound image,
-<span class="key" style="background:#f0be28"></span> marks that stood still over it. No text can be found over a
-still, or where nothing moves: those are framed and want a look before they are shared.</p>"""
+<span class="key" style="background:#f0be28"></span> text and marks drawn over it. In a still, and where nothing moves,
+text over the image is told by its colour alone and may be missed: those are framed and want a look before they are
+shared.</p>"""
 
 
 def write_review(out: Path, cleaned: Sequence[Cleaned], originals: bool = False) -> Path:
@@ -76,7 +77,7 @@ def _page(page: Sequence[Cleaned], number: int, pages: int, every: Sequence[Clea
 
 def _figure(one: Cleaned) -> str:
     note = "" if one.searched else " · <b>look for text over the image</b>"
-    marks = f", {one.marks:.1%} blacked within it" if one.marks else ""
+    marks = f", {max(one.marks, 0.001):.1%} blacked within it" if one.marks else ""
     name = html.escape(one.file)
     frames = f"{one.frames} frame{'' if one.frames == 1 else 's'}"
     return (
