@@ -171,12 +171,20 @@ def predict(
     saliency: Annotated[bool, typer.Option("--saliency", help="Also write saliency maps.")] = False,
     embeddings: Annotated[bool, typer.Option("--embeddings", help="Also write embeddings.")] = False,
     stills: Annotated[bool, typer.Option("--stills", help="Also write the best frame of each plane.")] = False,
+    video: Annotated[bool, typer.Option("--video", help="Also write each cine with saliency laid over it.")] = False,
 ) -> None:
     """Run a bundle over folders of cines."""
     from usssl.bundle import open_bundle, predict_folder
 
     report = predict_folder(
-        open_bundle(bundle), inputs, out, workers=workers, saliency=saliency, embeddings=embeddings, stills=stills
+        open_bundle(bundle),
+        inputs,
+        out,
+        workers=workers,
+        saliency=saliency,
+        embeddings=embeddings,
+        stills=stills,
+        video=video,
     )
     _close(report.cines, "cine", report.failed, out / "failures.csv", out)
 
@@ -248,7 +256,8 @@ def _close(done: int, unit: str, failed: int, failures: Path | None, out: Path) 
     """Says what was done and what failed; exits 1 where some inputs failed."""
     print(f"{done} {unit}{'' if done == 1 else 's'} in {out}")
     if failed:
-        print(f"{failed} files failed; the reasons are in {failures}", file=sys.stderr)
+        files = "1 file" if failed == 1 else f"{failed} files"
+        print(f"{files} failed; the reasons are in {failures}", file=sys.stderr)
         raise typer.Exit(1)
 
 

@@ -21,7 +21,7 @@ HIGHER_IS_BETTER = {"macro_f1": True, "kld": False, "nss": True, "cc": True, "si
 # The fine-tuning of the few-label protocol, the same for every arm; sizes are ours, small enough for a laptop.
 FEW_LABEL: dict[str, dict[str, Any]] = {
     "planes": {
-        "optimizer": {"name": "sgd", "lr": 0.02, "momentum": 0.9, "weight_decay": 5e-4},
+        "optimizer": {"name": "adamw", "lr": 1e-3, "weight_decay": 1e-4},
         "trainer": {"epochs": 8, "clips_per_epoch": 800, "batch_size": 32},
     },
     "saliency": {
