@@ -190,12 +190,22 @@ def predict(
 
 
 @app.command()
-def deidentify(folder: Path, out: Out, key: Annotated[Path | None, typer.Option(help="The key file.")] = None) -> None:
+def deidentify(
+    folder: Path,
+    out: Out,
+    key: Annotated[Path | None, typer.Option(help="The key file.")] = None,
+    workers: Workers = None,
+    show_original: Annotated[
+        bool, typer.Option("--show-original", help="Show in the review what was removed.")
+    ] = False,
+) -> None:
     """Write clean copies of DICOM and video files."""
-    from usssl.cine.deidentify import deidentify_folder
+    from usssl.cine import deidentify_folder
 
-    report = deidentify_folder(folder, out, key=key)
-    _close(report.written, "file", report.failed, out / "failures.csv", out)
+    report = deidentify_folder(folder, out, key=key, workers=workers, show_original=show_original)
+    for failure in report.failures:
+        print(f"{failure.path}: {failure.reason}", file=sys.stderr)
+    _close(report.written + report.already, "file", report.failed, out / "failures.csv", out)
 
 
 @app.command()
