@@ -81,6 +81,7 @@ def build_index(container: Any, stream: Any, path: Path, max_frames: int) -> Vid
         if codec in ("vp8", "libvpx") and not memoryview(packet)[0] & 0x10:
             continue  # an alternate reference frame, decoded but never shown (RFC 6386, 9.1)
         broken = packet.is_corrupt or (prefix > 0 and not _nal_chain_holds(memoryview(packet), prefix))
+        broken = broken or (codec == "gif" and not _gif_image_ends(bytes(packet)))
         packets.append(_Packet(packet.pts, packet.dts, len(packets), packet.is_keyframe, broken))
         if len(packets) > max_frames:
             raise CineLimitError(path, f"it has more than {max_frames} frames, the limit")
@@ -135,6 +136,26 @@ def _nal_prefix(codec: str, extradata: bytes) -> int:
     if codec == "hevc" and len(extradata) > 22 and extradata[0] == 1:
         return (extradata[21] & 3) + 1
     return 0
+
+
+def _gif_image_ends(data: bytes) -> bool:
+    """The data blocks of the image must come to their end (GIF89a, 22): FFmpeg shows what is missing as it was before."""
+    place = 0
+    if data.startswith(b"GIF8") and len(data) > 10:
+        place = 13 + (3 << (data[10] & 7) + 1 if data[10] & 0x80 else 0)
+    while place < len(data) and data[place] == 0x21:  # extensions
+        place = _gif_blocks_end(data, place + 2)
+    if place + 10 >= len(data) or data[place] != 0x2C:
+        return False
+    packed = data[place + 9]
+    place += 10 + (3 << (packed & 7) + 1 if packed & 0x80 else 0)
+    return _gif_blocks_end(data, place + 1) <= len(data)
+
+
+def _gif_blocks_end(data: bytes, place: int) -> int:
+    while place < len(data) and data[place]:
+        place += data[place] + 1
+    return place + 1
 
 
 def _nal_chain_holds(data: memoryview, prefix: int) -> bool:

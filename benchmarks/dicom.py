@@ -1,0 +1,54 @@
+"""16 of 240 frames of a JPEG DICOM cine: time of pydicom's `iter_pixels(indices=…)` and `pixel_array` over ours.
+
+Every side opens the file by its path and gives the frames as a person would see them: grey bytes, or RGB.
+"""
+
+from __future__ import annotations
+
+import sys
+import tempfile
+from pathlib import Path
+
+import numpy as np
+import pydicom
+from measure import alternate, print_machine, ratio_line, speckle_cine
+from pydicom.pixels import iter_pixels
+
+from usssl.cine import open_cine, write_dicom
+
+FRAMES, SIZE, CHOSEN = 240, (480, 640), 16
+GOALS = {"iter_pixels": 5.0, "pixel_array": 100.0}
+
+
+def main() -> int:
+    print_machine(["usssl", "pydicom", "pylibjpeg-libjpeg", "opencv-python-headless"])
+    indices = np.random.default_rng(0).permutation(FRAMES)[:CHOSEN].tolist()
+    grey = speckle_cine(FRAMES, *SIZE)
+    tinted = np.stack([grey, grey // 2 + 40, 255 - grey // 3], axis=-1)
+    met = True
+    with tempfile.TemporaryDirectory() as folder:
+        for name, frames in {"grey": grey, "colour": tinted}.items():
+            path = write_dicom(Path(folder, f"{name}.dcm"), frames, 30, quality=90)
+
+            def ours(path=path):
+                with open_cine(path) as cine:
+                    return cine.read(indices)
+
+            def iterated(path=path):
+                return np.stack(list(iter_pixels(path, indices=indices)))
+
+            def whole(path=path):
+                return pydicom.dcmread(path).pixel_array[indices]
+
+            for theirs in (iterated(), whole()):
+                apart = np.abs(ours().astype(int) - theirs)
+                assert apart.mean() < 1, f"another picture: {apart.mean():.2f} levels apart"
+            seconds = alternate({"ours": ours, "iter_pixels": iterated, "pixel_array": whole})
+            print(", ".join(f"{side} {1000 * taken:.1f} ms" for side, taken in seconds.items()))
+            for peer, goal in GOALS.items():
+                met &= ratio_line(f"dicom_{name}_{peer}", seconds[peer] / seconds["ours"], goal)
+    return 0 if met else 1
+
+
+if __name__ == "__main__":
+    sys.exit(main())
