@@ -79,3 +79,22 @@ def grey(clips, chosen):
         if is_grey:
             clip[:] = np.tensordot(RGB_TO_YIQ[0], clip, axes=(0, 1))[:, None]
     return out
+
+
+def unfused(pixels, augmentation, drawn):
+    """Every op of a view by itself, in the order in which they are listed; bytes in, numbers in 0..1 out."""
+    out = pixels.astype(np.float64) / 255
+    for op, params in zip(augmentation.ops, drawn.values(), strict=True):
+        size = (out.shape[-2], out.shape[-1])
+        if op.stage.name == "GEOMETRY":
+            out = geometry(out, op.matrices(params, size).numpy(), op.size_after(size))
+        elif op.name == "gaussian_blur":
+            out = blur(out, params.sigma.numpy(), op.radius)
+        elif op.name == "colour_jitter":
+            fields = (params.brightness, params.contrast, params.saturation, params.hue, params.order)
+            out = jitter(out, *(field.numpy() for field in fields))
+        elif op.name == "grey":
+            out = grey(out, params.grey.numpy())
+        else:
+            raise ValueError(f"the plain path has no {op.name}")
+    return out.clip(0, 1)

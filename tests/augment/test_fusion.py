@@ -25,29 +25,12 @@ def clips(batch=4, time=3, channels=3, size=(72, 96), grain=3.0):
     return torch.from_numpy(reference.texture((batch, time, channels, *size), grain))
 
 
-def unfused(pixels, augmentation, drawn):
-    """Every op by itself, in the order in which they are listed."""
-    out = pixels.numpy().astype(np.float64) / 255
-    for op, params in zip(augmentation.ops, drawn.values(), strict=True):
-        size = (out.shape[-2], out.shape[-1])
-        if op.stage.name == "GEOMETRY":
-            out = reference.geometry(out, op.matrices(params, size).numpy(), op.size_after(size))
-        elif op.name == "gaussian_blur":
-            out = reference.blur(out, params.sigma.numpy(), op.radius)
-        elif op.name == "colour_jitter":
-            fields = (params.brightness, params.contrast, params.saturation, params.hue, params.order)
-            out = reference.jitter(out, *(f.numpy() for f in fields))
-        else:
-            out = reference.grey(out, params.grey.numpy())
-    return out.clip(0, 1)
-
-
 @pytest.mark.parametrize("with_blur", [False, True])
 def test_fused_is_within_two_grey_levels_of_unfused(with_blur):
     augmentation = ViewAugmentation(ops=[op for op in OPS if with_blur or op["name"] != "gaussian_blur"])
     pixels = clips()
     view = augmentation(ClipBatch(pixels), Seeds.for_samples(0, 0, range(4)))
-    expected = unfused(pixels, augmentation, view.params)
+    expected = reference.unfused(pixels.numpy(), augmentation, view.params)
     assert np.abs(view.pixels.numpy() - expected).mean() <= 2 / 255
 
 
@@ -60,7 +43,7 @@ def test_fused_on_real_cines(test_data):
     pixels = torch.from_numpy(np.stack(frames)).permute(0, 3, 1, 2).reshape(2, 3, 3, 72, 96)
     augmentation = ViewAugmentation(ops=OPS)
     view = augmentation(ClipBatch(pixels), Seeds.for_samples(0, 0, range(2)))
-    assert np.abs(view.pixels.numpy() - unfused(pixels, augmentation, view.params)).mean() <= 2 / 255
+    assert np.abs(view.pixels.numpy() - reference.unfused(pixels.numpy(), augmentation, view.params)).mean() <= 2 / 255
 
 
 def test_fused_maps_are_as_sharp_as_one_ideal_resampling():
@@ -69,7 +52,7 @@ def test_fused_maps_are_as_sharp_as_one_ideal_resampling():
     augmentation = ViewAugmentation(ops=OPS[:3])
     view = augmentation(ClipBatch(pixels), Seeds.for_samples(0, 0, range(4)))
     once = reference.geometry(pixels.numpy() / 255, view.matrices.numpy(), (56, 56))
-    twice = unfused(pixels, augmentation, view.params)
+    twice = reference.unfused(pixels.numpy(), augmentation, view.params)
     fused = view.pixels.numpy()
     assert np.abs(fused - once).mean() <= 2 / 255
     assert fused.std() > twice.std()

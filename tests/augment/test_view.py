@@ -23,8 +23,10 @@ def seeds(rows=4):
 
 def test_the_box_of_a_crop_is_in_shares_of_the_frame():
     view = ViewAugmentation(ops=[CROP])(batch(), seeds())
-    drawn = view.params["resized_crop"].box
-    torch.testing.assert_close(view.box, drawn / torch.tensor([80.0, 60.0, 80.0, 60.0], dtype=torch.float64))
+    torch.testing.assert_close(view.box, view.params["resized_crop"].box)
+    width, height = (view.box[:, 2] - view.box[:, 0]) * 80, (view.box[:, 3] - view.box[:, 1]) * 60
+    torch.testing.assert_close(view.matrices[:, 0, 0] * 30, width)
+    torch.testing.assert_close(view.matrices[:, 1, 1] * 20, height)
 
 
 def test_a_later_flip_changes_the_recorded_box():
@@ -35,7 +37,7 @@ def test_a_later_flip_changes_the_recorded_box():
 
 def test_a_crop_of_a_flipped_frame_is_found_on_the_other_side():
     view = ViewAugmentation(ops=[{"name": "flip", "horizontal": 1.0}, CROP])(batch(), seeds())
-    x0, y0, x1, y1 = (view.params["resized_crop"].box / torch.tensor([80.0, 60.0, 80.0, 60.0])).unbind(dim=1)
+    x0, y0, x1, y1 = view.params["resized_crop"].box.unbind(dim=1)
     torch.testing.assert_close(view.box, torch.stack([1 - x0, y0, 1 - x1, y1], dim=1))
 
 
@@ -124,10 +126,9 @@ def test_crops_stay_in_their_ranges():
     facts = ClipBatch(torch.empty(4000, 1, 1, 60, 80, device="meta"))
     box = ResizedCrop(size=(10, 10), area=(0.3, 0.9), aspect=(0.5, 2.0)).sample(facts, seeds(4000)).box
     width, height = box[:, 2] - box[:, 0], box[:, 3] - box[:, 1]
-    share, aspect = width * height / (60 * 80), width / height
+    share, aspect = width * height, 80 * width / (60 * height)
     assert (box[:, :2] >= 0).all()
-    assert (box[:, 2] <= 80 + 1e-9).all()
-    assert (box[:, 3] <= 60 + 1e-9).all()
+    assert (box[:, 2:] <= 1 + 1e-9).all()
     assert share.min() >= 0.3 - 1e-9
     assert share.max() <= 0.9 + 1e-9
     assert aspect.min() >= 0.5 - 1e-9
@@ -138,7 +139,7 @@ def test_crops_stay_in_their_ranges():
 def test_crops_within_the_sector_stay_there():
     sector = torch.tensor([10.0, 5.0, 50.0, 45.0]).expand(200, 4)
     facts = ClipBatch(torch.empty(200, 1, 1, 60, 80, device="meta"), sector=sector)
-    box = ResizedCrop(size=(10, 10), within="sector").sample(facts, seeds(200)).box
+    box = ResizedCrop(size=(10, 10), within="sector").sample(facts, seeds(200)).box * torch.tensor([80, 60, 80, 60])
     assert (box[:, :2] >= sector[:, :2]).all()
     assert (box[:, 2:] <= sector[:, 2:] + 1e-9).all()
 
@@ -164,7 +165,9 @@ def test_flips_exactly():
 
 def test_crops_exactly():
     clips = torch.randint(0, 256, (1, 2, 3, 30, 40), dtype=torch.uint8)
-    out = Crop(size=(10, 12)).apply(clips, BoxParams(torch.tensor([[3.0, 5.0, 15.0, 15.0]], dtype=torch.float64)))
+    out = Crop(size=(10, 12)).apply(
+        clips, BoxParams(torch.tensor([[3 / 40, 5 / 30, 15 / 40, 15 / 30]], dtype=torch.float64))
+    )
     assert torch.equal(out, clips[..., 5:15, 3:15])
 
 
@@ -190,7 +193,7 @@ def test_short_side_jitter_of_avbert():
     """Short side 128..160, crop 112: the box covers 112/160 to 112/128 of the short side."""
     facts = ClipBatch(torch.empty(2000, 1, 1, 120, 200, device="meta"))
     box = ShortSideCrop(size=(112, 112)).sample(facts, seeds(2000)).box
-    height = (box[:, 3] - box[:, 1]) / 120
+    height = box[:, 3] - box[:, 1]
     assert height.min().item() == pytest.approx(112 / 160, abs=2e-3)
     assert height.max().item() == pytest.approx(112 / 128, abs=2e-3)
-    torch.testing.assert_close(box[:, 2] - box[:, 0], box[:, 3] - box[:, 1])
+    torch.testing.assert_close(200 * (box[:, 2] - box[:, 0]), 120 * height)

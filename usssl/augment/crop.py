@@ -26,7 +26,7 @@ class BoxParams(Params):
     """Drawn boxes.
 
     Attributes:
-        box: `(batch, 4)` part of the frame that is shown, `(x0, y0, x1, y1)` in pixels of the frame.
+        box: `(batch, 4)` part of the frame that is shown, `(x0, y0, x1, y1)` in shares of its width and height.
     """
 
     box: Tensor
@@ -85,7 +85,7 @@ class ResizedCrop(GeometricOp[BoxParams]):
         x = outer[:, 0] + seeds.uniform("x") * (width[:, 0] - wide)
         y = outer[:, 1] + seeds.uniform("y") * (height[:, 0] - high)
         drawn = torch.stack([x, y, x + wide, y + high], dim=1)
-        return BoxParams(torch.where(seeds.chance("p", self.p)[:, None], drawn, whole))
+        return _boxes(torch.where(seeds.chance("p", self.p)[:, None], drawn, whole), batch)
 
     def size_after(self, size: tuple[int, int]) -> tuple[int, int]:
         """`size`, whatever came."""
@@ -93,7 +93,7 @@ class ResizedCrop(GeometricOp[BoxParams]):
 
     def matrices(self, params: BoxParams, size: tuple[int, int]) -> Tensor:
         """Maps the result onto the box."""
-        return _box_matrix(params.box, self.size)
+        return _box_matrix(params.box, size, self.size)
 
 
 class Crop(GeometricOp[BoxParams]):
@@ -126,7 +126,7 @@ class Crop(GeometricOp[BoxParams]):
             middle = torch.full((len(batch),), spare // 2)
             places.append((middle if self.centre else seeds.integers(name, 0, spare + 1)).double())
         x, y = places
-        return BoxParams(torch.stack([x, y, x + self.size[1], y + self.size[0]], dim=1))
+        return _boxes(torch.stack([x, y, x + self.size[1], y + self.size[0]], dim=1), batch)
 
     def size_after(self, size: tuple[int, int]) -> tuple[int, int]:
         """The size of the box."""
@@ -134,7 +134,7 @@ class Crop(GeometricOp[BoxParams]):
 
     def matrices(self, params: BoxParams, size: tuple[int, int]) -> Tensor:
         """Maps the result onto the box."""
-        return _box_matrix(params.box, self.size)
+        return _box_matrix(params.box, size, self.size)
 
 
 class Resize(GeometricOp[BoxParams]):
@@ -150,7 +150,7 @@ class Resize(GeometricOp[BoxParams]):
     def sample(self, batch: ClipBatch, random: Seeds | torch.Generator | None = None) -> BoxParams:
         """Draws nothing; the box is the frame."""
         whole = torch.tensor([0.0, 0.0, batch.size[1], batch.size[0]], dtype=torch.float64)
-        return BoxParams(whole.expand(len(batch), 4))
+        return _boxes(whole.expand(len(batch), 4), batch)
 
     def size_after(self, size: tuple[int, int]) -> tuple[int, int]:
         """`size`, whatever came."""
@@ -158,7 +158,7 @@ class Resize(GeometricOp[BoxParams]):
 
     def matrices(self, params: BoxParams, size: tuple[int, int]) -> Tensor:
         """Maps the result onto the frame."""
-        return _box_matrix(params.box, self.size)
+        return _box_matrix(params.box, size, self.size)
 
 
 class ShortSideCrop(GeometricOp[BoxParams]):
@@ -182,14 +182,14 @@ class ShortSideCrop(GeometricOp[BoxParams]):
             )
 
     def sample(self, batch: ClipBatch, random: Seeds | torch.Generator | None = None) -> BoxParams:
-        """Draws length and place; the box is recorded in pixels of the frame before resizing."""
+        """Draws length and place of the box."""
         seeds = Seeds.of(random, len(batch))
         short = seeds.uniform("short_side", *self.short_side)
         scale = min(batch.size) / short
         wide, high = self.size[1] * scale, self.size[0] * scale
         x = seeds.uniform("x") * (batch.size[1] - wide)
         y = seeds.uniform("y") * (batch.size[0] - high)
-        return BoxParams(torch.stack([x, y, x + wide, y + high], dim=1))
+        return _boxes(torch.stack([x, y, x + wide, y + high], dim=1), batch)
 
     def size_after(self, size: tuple[int, int]) -> tuple[int, int]:
         """The size of the box."""
@@ -197,7 +197,7 @@ class ShortSideCrop(GeometricOp[BoxParams]):
 
     def matrices(self, params: BoxParams, size: tuple[int, int]) -> Tensor:
         """Maps the result onto the box."""
-        return _box_matrix(params.box, self.size)
+        return _box_matrix(params.box, size, self.size)
 
 
 class Flip(GeometricOp[FlipParams]):
@@ -228,8 +228,13 @@ class Flip(GeometricOp[FlipParams]):
         return (1.0 - 2.0 * params.horizontal.float())[:, None]
 
 
-def _box_matrix(box: Tensor, size: tuple[int, int]) -> Tensor:
-    """Maps pixels of a view of `(height, width)` onto boxes `(batch, 4)` in pixels."""
+def _boxes(pixels: Tensor, batch: ClipBatch) -> BoxParams:
+    return BoxParams(pixels / torch.tensor(batch.size[::-1] * 2, dtype=torch.float64))
+
+
+def _box_matrix(box: Tensor, source: tuple[int, int], size: tuple[int, int]) -> Tensor:
+    """Maps pixels of a view of `size` onto boxes `(batch, 4)` in shares of frames of `source`."""
+    box = box * torch.tensor(source[::-1] * 2, dtype=torch.float64)
     unit = resize_matrix((1, 1), size, len(box))
     extent = box[:, 2:] - box[:, :2]
     return torch.cat([unit[:, :, :2] * extent[:, :, None], box[:, :2, None]], dim=2)

@@ -20,7 +20,7 @@ class DepthParams(Params):
     Attributes:
         ratio: `(batch,)` depth shown after over depth shown before; 1 where unchanged.
         depth_mm: `(batch,)` depth of the sector's box that is shown after the change, mm; NaN where not known.
-        anchor: `(batch, 2)` where the probe touches, x and y in pixels of the frame: it stays in place.
+        anchor: `(batch, 2)` where the probe touches, x and y in shares of the frame: it stays in place.
     """
 
     ratio: Tensor
@@ -51,12 +51,14 @@ class DepthChange(GeometricOp[DepthParams]):
         else:
             ratio = 1 + seeds.uniform("depth", *self.change_mm) / before
             ratio = ratio.nan_to_num(1.0).clamp(min=0.1)
-        return DepthParams(ratio, before * ratio, torch.stack([(x0 + x1) / 2, y0], dim=1))
+        anchor = torch.stack([(x0 + x1) / 2, y0], dim=1) / torch.tensor(batch.size[::-1], dtype=torch.float64)
+        return DepthParams(ratio, before * ratio, anchor)
 
     def matrices(self, params: DepthParams, size: tuple[int, int]) -> Tensor:
         """Scales about the anchor."""
         linear = torch.eye(2, dtype=torch.float64) * params.ratio[:, None, None]
-        shift = params.anchor * (1 - params.ratio)[:, None]
+        anchor = params.anchor * torch.tensor(size[::-1], dtype=torch.float64)
+        shift = anchor * (1 - params.ratio)[:, None]
         return torch.cat([linear, shift[:, :, None]], dim=2)
 
     def encode(self, params: DepthParams) -> Tensor:

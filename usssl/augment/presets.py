@@ -40,8 +40,11 @@ LOSSY: dict[str, Callable[[float], Op[Any]]] = {
 """The operators of methods/av_augment by their names there; L6 is the preset itself, N3 is `consistent: false`."""
 
 
-def order_transform(size: Size, flip: float = 0.0, visible: float = 0.7) -> tuple[ViewAugmentation, ...]:
-    """The clip as it is, and a transformed copy; both show the middle of the frame, so that no fill shows."""
+def order_transform(size: Size, flip: float = 0.0, visible: float = 0.5) -> tuple[ViewAugmentation, ...]:
+    """The clip as it is, and a transformed copy; both show the middle of the frame, so that no fill shows.
+
+    Half of the frame is the most that leaves room for rotations of 45 degrees; with more, transforms become milder.
+    """
     tone = GreyTone(brightness=0.25, gamma=0.25)
     still = Affine(rotation=0, translation=0, scale=(1, 1), shear=0, visible=visible, size=size)
     moved = Affine(rotation=45, translation=0.1, scale=(0.8, 1.2), shear=20, visible=visible, inside=True, size=size)
@@ -85,7 +88,7 @@ def cvrl(
     if ultrasound:
         before: list[Any] = [Gain(gain_db=(-6, 6))]
         after: list[Any] = [
-            ColourJitter(brightness=0, contrast=0.8, saturation=0, hue=0),
+            ColourJitter(brightness=0, contrast=0.4, saturation=0, hue=0),
             Gamma(gamma=(0.75, 1.25)),
         ]
     else:

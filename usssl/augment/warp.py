@@ -105,7 +105,8 @@ def _warp_bytes(clips: Tensor, matrices: Tensor, size: tuple[int, int]) -> Tenso
 
 def four(planes: np.ndarray, first: int) -> list[np.ndarray]:
     """Four planes from `first` on, the last one as often as needed: OpenCV rounds otherwise for fewer channels."""
-    return [planes[min(place, len(planes) - 1)] for place in range(first, first + _PLANES)]
+    some = list(planes[first : first + _PLANES])
+    return some + [some[-1]] * (_PLANES - len(some))
 
 
 def _fixed_point_maps(
