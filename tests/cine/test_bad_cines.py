@@ -1,4 +1,4 @@
-"""Damaged and hostile files: a typed error with one sentence, or what is whole; never a hang, a crash or a wrong frame."""
+"""Damaged and hostile files: a typed error or what is whole; never a hang, a crash or a wrong frame."""
 
 import contextlib
 import random
@@ -69,6 +69,12 @@ def originals(tmp_path_factory):
     return contents, whole
 
 
+def check_sentence(error, path):
+    assert error.path == path
+    assert error.reason
+    assert "\n" not in str(error)
+
+
 def read_all(path):
     """Frames by their time in 25ths of a second, as far as they can be read; none where the file cannot be opened.
 
@@ -78,8 +84,7 @@ def read_all(path):
     try:
         cine = open_cine(path, color="grey", limits=LIMITS)
     except CineError as error:
-        assert error.path == path
-        assert "\n" not in str(error)
+        check_sentence(error, path)
         return {}
     frames = {}
     for index in range(min(len(cine), 64)):
@@ -87,7 +92,7 @@ def read_all(path):
         try:
             frames[round(time * 25) if np.isfinite(time) and time < 1e6 else index] = cine[index]
         except CineError as error:
-            assert "\n" not in str(error)
+            check_sentence(error, path)
     with contextlib.suppress(CineError):
         cine.read([len(cine) - 1, 0])
     with contextlib.suppress(CineError):
@@ -96,7 +101,7 @@ def read_all(path):
 
 
 def test_originals_are_whole(originals):
-    contents, whole = originals
+    whole = originals[1]
     for name in KINDS:
         count = 1 if name == "still.png" else FRAMES
         assert len(whole[name]) == count, name
@@ -131,8 +136,10 @@ def test_flipped_bits(originals, tmp_path, name):
             assert frame.ndim == 2
 
 
-@pytest.mark.parametrize("name", ["native.dcm", "rle.dcm", "jpeg.dcm", "h264.mp4", "mjpeg.avi", "numpy.npy",
-"tiff.tif"]) def test_lengths_that_lie(originals, tmp_path, name):
+@pytest.mark.parametrize(
+    "name", ["native.dcm", "rle.dcm", "jpeg.dcm", "h264.mp4", "mjpeg.avi", "numpy.npy", "tiff.tif"]
+)
+def test_lengths_that_lie(originals, tmp_path, name):
     """Every word of the header in turn replaced by the largest numbers."""
     contents, _ = originals
     data = contents[name]
@@ -171,7 +178,7 @@ def test_damage_within_a_video_stays_where_it_is(tmp_path):
             try:
                 good[index] = cine[index]
             except CineError as error:
-                assert "damaged" in str(error)
+                check_sentence(error, path)
         seconds = {index: round(cine.times[index] * 25) for index in good}
         for index, frame in good.items():
             np.testing.assert_array_equal(frame, whole[seconds[index]])
@@ -186,11 +193,13 @@ BOUNDED = settings(
     max_examples=60, deadline=None, derandomize=True, database=None,
     suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow, HealthCheck.data_too_large],
 )  # fmt: skip
-SYNTAXES = [f"1.2.840.10008.1.2.{n}" for n in ("", "1", "2", "5", "4.50", "4.51", "4.57", "4.70", "4.80", "4.81", "4.90", "4.91",
-                                              "4.100", "4.102", "4.201", "1.98", "8.1")]  # fmt: skip
+_CODES = "5 4.50 4.51 4.57 4.70 4.80 4.81 4.90 4.91 4.100 4.102 4.201 1.98 8.1"
+SYNTAXES = [f"1.2.840.10008.1.2.{code}" for code in _CODES.split()]
 NUMBERS = st.one_of(st.integers(-2, 70), st.sampled_from([255, 256, 4096, 32767, 65535]))
-TEXTS = st.one_of(st.integers(-5, 10**6).map(str), st.sampled_from(["", "nan", "inf", "1e400", "abc", "0", "-0.0",
-"33.3"])) TAGS = {
+TEXTS = st.one_of(
+    st.integers(-5, 10**6).map(str), st.sampled_from(["", "nan", "inf", "1e400", "abc", "0", "-0.0", "33.3"])
+)
+TAGS = {
     "Rows": NUMBERS,
     "Columns": NUMBERS,
     "SamplesPerPixel": NUMBERS,
@@ -199,8 +208,18 @@ TEXTS = st.one_of(st.integers(-5, 10**6).map(str), st.sampled_from(["", "nan", "
     "PixelRepresentation": NUMBERS,
     "PlanarConfiguration": NUMBERS,
     "PhotometricInterpretation": st.sampled_from(
-        ["MONOCHROME1", "MONOCHROME2", "RGB", "YBR_FULL", "YBR_FULL_422", "YBR_ICT", "YBR_RCT", "PALETTE COLOR", "CMYK",
-        ""]
+        [
+            "MONOCHROME1",
+            "MONOCHROME2",
+            "RGB",
+            "YBR_FULL",
+            "YBR_FULL_422",
+            "YBR_ICT",
+            "YBR_RCT",
+            "PALETTE COLOR",
+            "CMYK",
+            "",
+        ]
     ),
     "NumberOfFrames": TEXTS,
     "FrameTime": TEXTS,
@@ -234,8 +253,9 @@ def raw_element(keyword, value):
     length=st.one_of(st.none(), st.integers(0, 2**32 - 1)),
 )
 def test_fuzzed_headers(tmp_path, tags, pixels, length):
-    defaults = {"Rows": 8, "Columns": 8, "SamplesPerPixel": 1, "BitsAllocated": 8, "PhotometricInterpretation":
-    "MONOCHROME2"} elements = sorted(raw_element(k, v) for k, v in {"Modality": "US", **defaults, **tags}.items())
+    defaults = {"Rows": 8, "Columns": 8, "SamplesPerPixel": 1, "BitsAllocated": 8}
+    defaults |= {"PhotometricInterpretation": "MONOCHROME2"}
+    elements = sorted(raw_element(k, v) for k, v in {"Modality": "US", **defaults, **tags}.items())
     size = len(pixels) if length is None else length
     body = b"".join(data for _, data in elements) + struct.pack("<HHI", 0x7FE0, 0x0010, size) + pixels
     path = tmp_path / "fuzz.dcm"
@@ -246,10 +266,14 @@ def test_fuzzed_headers(tmp_path, tags, pixels, length):
 ITEMS = st.lists(
     st.one_of(
         st.binary(max_size=60).map(item),
-        st.tuples(st.integers(0, 2**32 - 1), st.binary(max_size=40)).map(lambda x: item(b"")[:4] + struct.pack("<I",
-        x[0]) + x[1]), st.lists(st.integers(0, 400), max_size=6).map(lambda x: item(struct.pack(f"<{len(x)}I", *x))),
-        st.sampled_from([b"\xff\xd8\xff\xc0\0\x0b\x08\0\x08\0\x08\x01\x01\x11\0", b"\xff\x4f\xff\x51" + b"\0" *
-        60]).map(item), st.just(END + b"\0\0\0\0"),
+        st.tuples(st.integers(0, 2**32 - 1), st.binary(max_size=40)).map(
+            lambda x: item(b"")[:4] + struct.pack("<I", x[0]) + x[1]
+        ),
+        st.lists(st.integers(0, 400), max_size=6).map(lambda x: item(struct.pack(f"<{len(x)}I", *x))),
+        st.sampled_from(
+            [b"\xff\xd8\xff\xc0\0\x0b\x08\0\x08\0\x08\x01\x01\x11\0", b"\xff\x4f\xff\x51" + b"\0" * 60]
+        ).map(item),
+        st.just(END + b"\0\0\0\0"),
         st.binary(max_size=12),
     ),
     max_size=8,
@@ -257,8 +281,10 @@ ITEMS = st.lists(
 
 
 @BOUNDED
-@given(items=ITEMS, syntax=st.sampled_from(SYNTAXES[3:]), frames=st.sampled_from([None, 1, 2, 3, 100000]),
-color=st.booleans()) def test_fuzzed_encapsulation(tmp_path, items, syntax, frames, color):
+@given(
+    items=ITEMS, syntax=st.sampled_from(SYNTAXES), frames=st.sampled_from([None, 1, 2, 3, 100000]), color=st.booleans()
+)
+def test_fuzzed_encapsulation(tmp_path, items, syntax, frames, color):
     path = tmp_path / "fuzz.dcm"
     ds = dicom(8, 8, frames, "RGB" if color else "MONOCHROME2")
     with_pixel_items(path, ds, "1.2.840.10008.1.2.4.50", b"".join(items))

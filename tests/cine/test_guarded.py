@@ -56,8 +56,9 @@ def worker(monkeypatch, tmp_path):
         script.write_text(program)
         monkeypatch.setattr(guarded.sys, "executable", sys.executable)
         original = guarded.subprocess.Popen
-        monkeypatch.setattr(guarded.subprocess, "Popen", lambda _, **how: original([sys.executable, str(script)],
-        **how))
+        monkeypatch.setattr(
+            guarded.subprocess, "Popen", lambda _, **how: original([sys.executable, str(script)], **how)
+        )
 
     return use
 
@@ -82,8 +83,9 @@ def test_a_decoder_that_hangs_is_stopped(worker, mp4):
 )
 def test_a_decoder_in_foreign_hands_can_only_cause_errors(worker, mp4, answer):
     length = (1 << 60) if answer is None else len(answer)
-    worker(f"import sys, time; sys.stdout.buffer.write({length}.to_bytes(8, 'little') + {answer or b'x'!r});
-    sys.stdout.flush()") with pytest.raises(CineError):
+    message = f"{length}.to_bytes(8, 'little') + {answer or b'x'!r}"
+    worker(f"import sys; sys.stdout.buffer.write({message}); sys.stdout.flush()")
+    with pytest.raises(CineError):
         open_cine_guarded(mp4, limits=Limits(max_seconds=30))
 
 

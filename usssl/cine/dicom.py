@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import io
+from collections import deque
 from collections.abc import Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -20,6 +22,7 @@ from usssl.cine.facts import Audio, CineFacts, Color, Limits
 from usssl.cine.jpeg_headers import is_complete_jpeg, jpeg_header
 from usssl.cine.sniff import VIDEO_FORMATS, kind_of
 from usssl.cine.source import FrameSource
+from usssl.cine.threads import default_threads
 from usssl.errors import CineError, CineLimitError
 
 _PHOTOMETRICS = {
@@ -45,7 +48,7 @@ def open_dicom_source(path: Path, kind: str, color: Color, limits: Limits, threa
     try:
         if file.syntax in VIDEO:
             return DicomVideoSource(path, file, color, limits, threads)
-        return DicomSource(path, file, color, limits)
+        return DicomSource(path, file, color, limits, default_threads() if threads is None else max(1, threads))
     except BaseException:
         file.stream.close()
         raise
@@ -54,9 +57,12 @@ def open_dicom_source(path: Path, kind: str, color: Color, limits: Limits, threa
 class DicomSource(FrameSource):
     """Frames stored one by one, native or encapsulated."""
 
-    def __init__(self, path: Path, file: DicomFile, color: Color, limits: Limits) -> None:
+    def __init__(self, path: Path, file: DicomFile, color: Color, limits: Limits, threads: int) -> None:
         self._path = path
         self._file = file
+        # Of the decoders only libjpeg-turbo lets other threads run meanwhile.
+        self._threads = threads if file.syntax in JPEG_DCT else 1
+        self._pool: ThreadPoolExecutor | None = None
         self._layout = _layout(path, file, limits)
         table = _frame_table(path, file, self._layout)
         self._frames = table.frames
@@ -69,17 +75,26 @@ class DicomSource(FrameSource):
 
     def frames_at(self, indices: Sequence[int]) -> Iterator[np.ndarray]:
         """See `FrameSource.frames_at`."""
+        if self._threads == 1 or len(indices) < 2:
+            for index in indices:
+                yield self._decode(index, self._read(self._frames[index]))
+            return
+        if self._pool is None:
+            self._pool = ThreadPoolExecutor(self._threads, thread_name_prefix="dicom")
+        ahead = 2 * self._threads
+        waiting: deque[Future[np.ndarray]] = deque()
         for index in indices:
-            try:
-                yield self._decode(self._read(self._frames[index]))
-            except CineError:
-                raise
-            except Exception as error:  # decoders of untrusted bytes raise anything
-                reason = str(error).splitlines()[0][:200] if str(error) else type(error).__name__
-                raise CineError(self._path, f"frame {index} is damaged and cannot be decoded ({reason})") from error
+            waiting.append(self._pool.submit(self._decode, index, self._read(self._frames[index])))
+            if len(waiting) == ahead:
+                yield waiting.popleft().result()
+        while waiting:
+            yield waiting.popleft().result()
 
     def close(self) -> None:
         """See `FrameSource.close`."""
+        if self._pool is not None:
+            self._pool.shutdown(cancel_futures=True)
+            self._pool = None
         self._file.stream.close()
 
     def patient(self) -> str | None:
@@ -94,13 +109,17 @@ class DicomSource(FrameSource):
             parts.append(stream.read(length))
         return parts[0] if len(parts) == 1 else b"".join(parts)
 
-    def _decode(self, data: bytes) -> np.ndarray:
-        if self._layout.syntax in JPEG_DCT:
-            fast = _decode_jpeg(data, self._layout, self.channels)
-            if fast is not None:
-                return fast if self._display.table is None else self._display.table[fast]
-        samples, photometric = stored_samples(data, self._layout)
-        return to_bytes(samples, photometric, self._display, self.channels)
+    def _decode(self, index: int, data: bytes) -> np.ndarray:
+        try:
+            if self._layout.syntax in JPEG_DCT:
+                fast = _decode_jpeg(data, self._layout, self.channels)
+                if fast is not None:
+                    return fast if self._display.table is None else self._display.table[fast]
+            samples, photometric = stored_samples(data, self._layout)
+            return to_bytes(samples, photometric, self._display, self.channels)
+        except Exception as error:  # decoders of untrusted bytes raise anything
+            reason = str(error).splitlines()[0][:200] if str(error) else type(error).__name__
+            raise CineError(self._path, f"frame {index} is damaged and cannot be decoded ({reason})") from error
 
     def _describe(self, table: FrameTable, channels: int) -> tuple[CineFacts, np.ndarray]:
         dataset, layout = self._file.dataset, self._layout

@@ -11,11 +11,12 @@ import numpy as np
 
 from usssl.cine.facts import Audio, CineFacts, Color, Limits
 from usssl.cine.source import FrameSource, even_times
+from usssl.cine.threads import default_threads
 from usssl.cine.video_audio import decode_audio
 from usssl.cine.video_decoder import FrameDecoder
 from usssl.cine.video_frames import frame_pixels, is_grey_format
 from usssl.cine.video_index import VideoIndex, build_index
-from usssl.cine.video_stream import VideoFile, default_threads, video_streams
+from usssl.cine.video_stream import VideoFile, video_streams
 from usssl.errors import CineError
 
 

@@ -139,7 +139,7 @@ def _nal_prefix(codec: str, extradata: bytes) -> int:
 
 
 def _gif_image_ends(data: bytes) -> bool:
-    """The data blocks of the image must come to their end (GIF89a, 22): FFmpeg shows what is missing as it was before."""
+    """The data blocks of the image must come to their end (GIF89a, 22): FFmpeg fills up what is missing."""
     place = 0
     if data.startswith(b"GIF8") and len(data) > 10:
         place = 13 + (3 << (data[10] & 7) + 1 if data[10] & 0x80 else 0)

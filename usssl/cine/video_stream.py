@@ -2,16 +2,12 @@
 
 from __future__ import annotations
 
-import multiprocessing
-import os
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from usssl.cine.sniff import VIDEO_FORMATS
 from usssl.errors import CineError
-
-_MAX_THREADS = 8
 
 
 @dataclass(frozen=True)
@@ -83,14 +79,6 @@ def video_streams(container: Any) -> list[Any]:
     from av.stream import Disposition
 
     return [s for s in container.streams.video if not s.disposition & Disposition.attached_pic]
-
-
-def default_threads() -> int:
-    """One thread in a worker process, where others work beside it; elsewhere one a core, at most 8."""
-    if multiprocessing.parent_process() is not None:
-        return 1
-    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-    return min(cores, _MAX_THREADS)
 
 
 def _reason(error: Any) -> str:
