@@ -96,6 +96,15 @@ def test_order_transform_shows_no_fill():
         torch.testing.assert_close(pixels.amin(dim=1), pixels.amax(dim=1), atol=1e-5, rtol=0)
 
 
+def test_order_transform_leaves_room_for_its_transforms():
+    """Fill is avoided by choosing, not by shrinking all transforms to nothing."""
+    facts = ClipBatch(torch.empty(2000, 1, 1, 96, 128, device="meta"))
+    moved = AugmentArguments(preset="order_transform", size=SIZE).build()[1]
+    params = moved.sample(facts, Seeds.for_samples(0, 0, range(2000)))["affine"]
+    assert params.angle_deg.std() > 20  # 26 if drawn freely from -45..45
+    assert params.shear_deg.std() > 8
+
+
 def test_ultrasound_has_no_hue_no_saturation_and_no_flip_unless_asked():
     for preset in ("cep", "cate", "cvrl", "vtdl", "av_augment"):
         for view in ops_of(preset=preset):

@@ -134,7 +134,7 @@ class Affine(GeometricOp[AffineParams]):
 
     def _fits(self, unit: Tensor, size: tuple[int, int]) -> Tensor:
         matrices = self.matrices(self._from_unit(unit), size)
-        seen = transform(matrices, corners(size, len(unit)))
+        seen = transform(matrices, corners(self.size_after(size), len(unit)))
         limit = torch.tensor([size[1], size[0]], dtype=torch.float64)
         return ((seen >= -1e-6) & (seen <= limit + 1e-6)).all(dim=(1, 2))
 

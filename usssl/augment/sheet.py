@@ -199,8 +199,9 @@ def _strip(clip: Tensor, shown: int) -> np.ndarray:
 
 
 def _record(view: View, row: int) -> dict[str, Mapping[str, object]]:
-    place: dict[str, object] = {"box": view.box[row].tolist()}
-    for name, value in (("start_s", view.start_s), ("step_s", view.step_s), ("extent_mm", view.extent_mm)):
+    place: dict[str, object] = {}
+    known = {"box": view.box, "start_s": view.start_s, "step_s": view.step_s, "extent_mm": view.extent_mm}
+    for name, value in known.items():
         if value[row].isfinite().all():
             place[name] = value[row].tolist()
     drawn: dict[str, Mapping[str, object]] = {"view": place}
