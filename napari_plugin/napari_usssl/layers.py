@@ -22,6 +22,8 @@ Spacing = tuple[float, float] | None
 OPACITY = 0.6
 _AXES = ("frame", "y", "x")
 _SHORT_ID = 8
+# One hue that only brightens: added to grey speckle, maps of many hues such as inferno turn olive at their peak.
+_GLOW = ((0.0, 0.0, 0.0), (0.6, 0.08, 0.0), (1.0, 0.45, 0.0), (1.0, 0.85, 0.3))
 # The brightest twentieth of the maps' peaks may clip, so that one sharp map does not dim all the others.
 _CLIPPED_PEAKS = 95.0
 
@@ -87,7 +89,7 @@ def saliency_layer(prediction: Prediction, cine_id: str, spacing_mm: Spacing, op
     arguments = {
         "name": f"saliency of {short_name(cine_id)}",
         "rgb": False,
-        "colormap": "inferno",
+        "colormap": {"name": "usssl saliency", "colors": _GLOW},
         "blending": "additive",
         "opacity": opacity,
         "contrast_limits": saliency_limits(maps),

@@ -68,10 +68,10 @@ def cine_facts(cine: Cine) -> str:
 
 
 def bundle_facts(metadata: BundleMetadata) -> str:
-    """What a bundle does, in one line."""
+    """The name of a bundle and what it does; two lines."""
     facts = metadata.usssl
     does = [f"{len(facts.planes)} planes" if task == "planes" else task for task in facts.task]
-    return " · ".join([metadata.name or "no name", *does])
+    return f"{metadata.name or 'no name'}\n{' · '.join(does)}"
 
 
 def problem(error: Exception, name: str) -> str:
