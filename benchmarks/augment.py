@@ -121,12 +121,12 @@ def status(key: str) -> int:
 def distance() -> bool:
     """Mean absolute difference from the plain path, in grey levels of 255, on clips with the detail of ultrasound."""
     sys.path.insert(0, str(Path(__file__).resolve().parent.parent / "tests" / "augment"))
-    import reference
+    import plain_path
 
-    pixels = torch.from_numpy(reference.texture((4, 2, *CLIPS[2:]), grain=3.0))
+    pixels = torch.from_numpy(plain_path.texture((4, 2, *CLIPS[2:]), grain=3.0))
     augmentation = ours(False)
     view = augmentation(ClipBatch(pixels), Seeds.for_samples(0, 0, range(4)))
-    plain = reference.unfused(pixels.numpy(), augmentation, view.params)
+    plain = plain_path.unfused(pixels.numpy(), augmentation, view.params)
     return at_most("augment_grey_levels_from_unfused", float(np.abs(view.pixels.numpy() - plain).mean() * 255), 2.0)
 
 

@@ -128,6 +128,24 @@ def test_ablations_are_switches():
         assert AugmentArguments(preset="cate", size=SIZE, encodings={"kinds": kinds}).encodings.kinds == kinds
 
 
+def test_two_views_of_the_same_frames_share_no_crop():
+    """methods/cep, property 7; and methods/vtdl: anchor and positive draw independently."""
+    for preset in ("cep", "cate", "cvrl", "vtdl"):
+        batch = clips()
+        views = [
+            augmentation(batch, Seeds.for_samples(0, 0, range(2), place))
+            for place, augmentation in enumerate(AugmentArguments(preset=preset, size=SIZE).build())
+        ]
+        assert ((views[0].box - views[1].box).abs().amax(dim=1) > 1e-3).all()
+
+
+def test_all_segments_of_a_cine_can_have_one_draw():
+    """methods/avbert: give every segment the seeds of its cine."""
+    augmentation = AugmentArguments(preset="avbert", size=SIZE, flip=0.5).build()[0]
+    segments = [augmentation(clips(), Seeds.for_samples(0, 0, range(2))) for _ in range(3)]
+    assert all(torch.equal(segment.box, segments[0].box) for segment in segments)
+
+
 def test_views_can_be_given_op_by_op():
     block = {"views": [{"ops": [{"name": "resized_crop", "size": [20, 20]}, {"name": "tca"}], "mean": [0.5]}]}
     view = AugmentArguments.model_validate(block).build()[0](clips())

@@ -54,6 +54,9 @@ OPS = [
     TubeCutout(intensity=1.0),
 ]
 SPATIAL = [op for op in OPS if Stage.FRAMES < op.stage < Stage.TIME]
+STILL = [op for op in OPS if not isinstance(op, TemporalCutout)]  # whose run of frames is what it is for
+ENCODED = [op for op in OPS if hasattr(op, "encode")]
+DRAWING = [op for op in SPATIAL if not isinstance(op, (Resize, Solarise))]
 each_op = pytest.mark.parametrize("op", OPS, ids=lambda op: op.name)
 each_spatial_op = pytest.mark.parametrize("op", SPATIAL, ids=lambda op: op.name)
 each_dtype = pytest.mark.parametrize("dtype", [torch.uint8, torch.float32], ids=["uint8", "float32"])
@@ -88,12 +91,10 @@ def test_a_clip_is_changed_as_each_frame_with_its_row(op, dtype):
     torch.testing.assert_close(whole, rows, atol=1e-5, rtol=0)
 
 
-@each_op
+@pytest.mark.parametrize("op", STILL, ids=lambda op: op.name)
 @each_dtype
 def test_a_static_clip_stays_static(op, dtype):
     """methods/cvrl, property 5, for every op: no frame may differ from the first."""
-    if isinstance(op, TemporalCutout):
-        pytest.skip("a run of frames is replaced by the clip's mean: that is what it is for")
     clips = moving(dtype)[:, :1].expand(-1, T, -1, -1, -1)
     out = op.apply(clips, drawn(op, clips))
     torch.testing.assert_close(out, out[:, :1].expand_as(out), atol=1e-6, rtol=0)
@@ -150,6 +151,16 @@ def test_records_have_a_row_a_clip_and_can_be_shown(op):
     assert set(params.row(1)) == set(vars(params))
 
 
+@pytest.mark.parametrize("op", ENCODED, ids=lambda op: op.name)
+def test_encodings_have_a_row_a_clip_and_follow_the_record(op):
+    params = drawn(op, moving())
+    encoded = op.encode(params)
+    assert encoded.shape[0] == 3
+    assert encoded.dtype == torch.float32
+    assert torch.isfinite(encoded).all()
+    assert torch.equal(op.encode(params.rows(slice(1, 3))), encoded[1:])
+
+
 @each_op
 def test_a_sample_is_augmented_alike_in_any_batch(op):
     """Whatever the workers, ranks and batches: the view depends on run seed, epoch, sample and view alone."""
@@ -162,11 +173,9 @@ def test_a_sample_is_augmented_alike_in_any_batch(op):
         assert torch.equal(part.box.nan_to_num(-9), whole.box[rows].nan_to_num(-9))
 
 
-@each_spatial_op
+@pytest.mark.parametrize("op", DRAWING, ids=lambda op: op.name)
 def test_the_control_draws_for_each_frame(op):
     """Consistent off: a static clip moves."""
-    if isinstance(op, (Resize, Solarise)):
-        pytest.skip("it draws nothing here")
     clips = moving()[:, :1].expand(-1, T, -1, -1, -1)
     batch, seeds = ClipBatch(clips), Seeds.for_samples(0, 0, range(3))
     still = ViewAugmentation(ops=[op])(batch, seeds).pixels

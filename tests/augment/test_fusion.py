@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import numpy as np
+import plain_path
 import pytest
-import reference
 import torch
 
 from usssl.augment import Affine, ClipBatch, Seeds, ViewAugmentation, warp
@@ -22,7 +22,7 @@ OPS = [
 
 
 def clips(batch=4, time=3, channels=3, size=(72, 96), grain=3.0):
-    return torch.from_numpy(reference.texture((batch, time, channels, *size), grain))
+    return torch.from_numpy(plain_path.texture((batch, time, channels, *size), grain))
 
 
 @pytest.mark.parametrize("with_blur", [False, True])
@@ -30,7 +30,7 @@ def test_fused_is_within_two_grey_levels_of_unfused(with_blur):
     augmentation = ViewAugmentation(ops=[op for op in OPS if with_blur or op["name"] != "gaussian_blur"])
     pixels = clips()
     view = augmentation(ClipBatch(pixels), Seeds.for_samples(0, 0, range(4)))
-    expected = reference.unfused(pixels.numpy(), augmentation, view.params)
+    expected = plain_path.unfused(pixels.numpy(), augmentation, view.params)
     assert np.abs(view.pixels.numpy() - expected).mean() <= 2 / 255
 
 
@@ -43,7 +43,7 @@ def test_fused_on_real_cines(test_data):
     pixels = torch.from_numpy(np.stack(frames)).permute(0, 3, 1, 2).reshape(2, 3, 3, 72, 96)
     augmentation = ViewAugmentation(ops=OPS)
     view = augmentation(ClipBatch(pixels), Seeds.for_samples(0, 0, range(2)))
-    assert np.abs(view.pixels.numpy() - reference.unfused(pixels.numpy(), augmentation, view.params)).mean() <= 2 / 255
+    assert np.abs(view.pixels.numpy() - plain_path.unfused(pixels.numpy(), augmentation, view.params)).mean() <= 2 / 255
 
 
 def test_fused_maps_are_as_sharp_as_one_ideal_resampling():
@@ -51,8 +51,8 @@ def test_fused_maps_are_as_sharp_as_one_ideal_resampling():
     pixels = clips(channels=1, grain=1.5)
     augmentation = ViewAugmentation(ops=OPS[:3])
     view = augmentation(ClipBatch(pixels), Seeds.for_samples(0, 0, range(4)))
-    once = reference.geometry(pixels.numpy() / 255, view.matrices.numpy(), (56, 56))
-    twice = reference.unfused(pixels.numpy(), augmentation, view.params)
+    once = plain_path.geometry(pixels.numpy() / 255, view.matrices.numpy(), (56, 56))
+    twice = plain_path.unfused(pixels.numpy(), augmentation, view.params)
     fused = view.pixels.numpy()
     assert np.abs(fused - once).mean() <= 2 / 255
     assert fused.std() > twice.std()
@@ -94,7 +94,7 @@ def test_resampling_agrees_with_scipy():
     batch = ClipBatch(pixels)
     op = Affine(rotation=45, scale=(0.6, 1.5))
     matrices = op.matrices(op.sample(batch, Seeds.for_samples(0, 0, range(4))), batch.size)
-    expected = reference.geometry(pixels.numpy().astype(float), matrices.numpy(), batch.size)
+    expected = plain_path.geometry(pixels.numpy().astype(float), matrices.numpy(), batch.size)
     apart = np.abs(warp(pixels, matrices, batch.size).numpy() - expected)
     assert apart.mean() <= 1.0
 

@@ -45,7 +45,13 @@ class FlipParams(Params):
     vertical: Tensor
 
 
-class ResizedCrop(GeometricOp[BoxParams]):
+class _BoxOp(GeometricOp[BoxParams]):
+    def encode(self, params: BoxParams) -> Tensor:
+        """The box in shares of the frame that was cropped, `(batch, 4)`; that of the whole view is `View.box`."""
+        return params.box.float()
+
+
+class ResizedCrop(_BoxOp):
     """A box of random area, aspect and place, resized.
 
     Attributes:
@@ -96,7 +102,7 @@ class ResizedCrop(GeometricOp[BoxParams]):
         return _box_matrix(params.box, size, self.size)
 
 
-class Crop(GeometricOp[BoxParams]):
+class Crop(_BoxOp):
     """A box of fixed size, at a random place or in the middle.
 
     Attributes:
@@ -161,7 +167,7 @@ class Resize(GeometricOp[BoxParams]):
         return _box_matrix(params.box, size, self.size)
 
 
-class ShortSideCrop(GeometricOp[BoxParams]):
+class ShortSideCrop(_BoxOp):
     """Resizes the short side to a random length, then crops a box at a random place (methods/avbert, methods/vtdl).
 
     Attributes:

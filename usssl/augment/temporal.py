@@ -49,6 +49,10 @@ class StaticBlend(TemporalOp[StaticBlendParams]):
         seeds = Seeds.of(random, len(batch))
         return StaticBlendParams(seeds.uniform("weight", 0, self.alpha), seeds.integers("frame", 0, batch.frames))
 
+    def encode(self, params: StaticBlendParams) -> Tensor:
+        """The weight as a share of alpha: `(batch, 1)`."""
+        return (params.weight / max(self.alpha, 1e-6)).float()[:, None]
+
     def weights(self, params: StaticBlendParams, frames: int) -> Tensor:
         """`(1 - lambda) I` and lambda in column t0."""
         static = torch.nn.functional.one_hot(params.frame, frames).double()[:, None, :]

@@ -50,6 +50,12 @@ class GreyTone(PixelOp[GreyToneParams]):
         ranges = (("brightness", self.brightness), ("contrast", self.contrast), ("gamma", self.gamma))
         return GreyToneParams(*(seeds.uniform(name, 1 - r, 1 + r) for name, r in ranges))
 
+    def encode(self, params: GreyToneParams) -> Tensor:
+        """The three changes, each divided by its range: `(batch, 3)` in [-1, 1]; 0 where its range is a point."""
+        ranges = torch.tensor([self.brightness, self.contrast, self.gamma], dtype=torch.float64)
+        changes = torch.stack([params.brightness, params.contrast, params.gamma], dim=1) - 1
+        return (changes / ranges.where(ranges > 0, torch.inf)).float()
+
     def change(self, unit: Tensor, params: GreyToneParams) -> Tensor:
         """Changes the tone in place."""
         contrast = a_row(params.contrast, unit)
@@ -81,6 +87,10 @@ class Gamma(PixelOp[GammaParams]):
     def sample(self, batch: ClipBatch, random: Seeds | torch.Generator | None = None) -> GammaParams:
         """Draws exponents uniformly."""
         return GammaParams(Seeds.of(random, len(batch)).uniform("gamma", *self.gamma))
+
+    def encode(self, params: GammaParams) -> Tensor:
+        """log2 of the exponent: `(batch, 1)`."""
+        return params.gamma.log2().float()[:, None]
 
     def change(self, unit: Tensor, params: GammaParams) -> Tensor:
         """Raises to the power in place."""
