@@ -12,6 +12,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Annotated, Any, ClassVar, Literal, TypeVar
 
+import cv2
 import numpy as np
 import torch
 from pydantic import Field
@@ -228,10 +229,13 @@ def apply_to_colours(matrix: Tensor, colours: Tensor) -> Tensor:
 
 def mean_colour(clips: Tensor) -> Tensor:
     """Mean colour of each clip over all frames and pixels, in 0..1: `(batch, 3)` float64 on the CPU."""
-    if clips.dtype == torch.uint8 and clips.device.type == "cpu":
-        # numpy adds bytes up many times faster than torch does
-        sums = np.add.reduce(clips.flatten(3).numpy(), axis=3, dtype=np.uint64).sum(axis=1)
-        mean = torch.from_numpy(sums / (255.0 * clips[0, :, 0].numel()))
+    if clips.dtype == torch.uint8 and clips.device.type == "cpu" and clips[0, 0, 0].numel() < 2**23:
+        # OpenCV adds bytes up some fifty times faster than torch does, in 32 bits
+        planes = clips.flatten(3).flatten(1, 2).numpy()
+        sums = np.stack([cv2.reduce(clip, 1, cv2.REDUCE_SUM, dtype=cv2.CV_32S)[:, 0] for clip in planes])
+        mean = torch.from_numpy(sums).unflatten(1, clips.shape[1:3]).sum(dim=1).double() / (
+            255.0 * clips[0, :, 0].numel()
+        )
     else:
         full = 255 if clips.dtype == torch.uint8 else 1
         mean = clips.mean(dim=(1, 3, 4), dtype=torch.float32).double().cpu() / full
