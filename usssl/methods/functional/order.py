@@ -1,4 +1,4 @@
-"""The mathematics of the methods: pure functions of tensors, without state, device or distribution."""
+"""order_transform: classes of orders, and the losses of order and of transformation (methods/order_transform, Loss)."""
 
 from __future__ import annotations
 
