@@ -1,0 +1,136 @@
+"""Two guards against what batch normalisation gives away, on one device and on many.
+
+A network that normalises a query and its key with statistics of the same clips can tell the pair by the statistics
+alone: the loss falls and nothing is learned (He et al., CVPR 2020, section 3.3). Statistics over the whole batch of all
+ranks do not help a method with a queue, whose other keys are of earlier batches. So:
+
+- methods with a queue normalise queries in groups, and keys in groups of which each is a mixture of all the queries'
+  groups (`in_groups`, `encode_keys`): MoCo's shuffling, but by a fixed rule instead of a random order, which mixes
+  evenly at every step, needs no random state, and gives the same groups however many ranks share the batch;
+- methods with negatives of the same batch normalise over the batch of all ranks (`synchronise_batch_norm`), so that
+  no key differs from the others by its statistics.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import cast
+
+import torch
+from torch import Tensor, nn
+from torch.nn.modules.batchnorm import _BatchNorm
+
+from usssl.methods.parts.gather import gather, own, rank, ranks
+
+Encode = Callable[[Tensor], Tensor]
+
+
+def usable_groups(wanted: int, batch: int) -> int:
+    """The most groups, at most `wanted`, into which the batch of all ranks can be split.
+
+    Each rank holds whole groups of at least two clips; where that cannot be, each rank is one group.
+
+    Args:
+        wanted: groups asked for.
+        batch: clips on each rank.
+    """
+    for groups in range(max(1, wanted // ranks()), 1, -1):
+        if batch % groups == 0 and batch // groups >= 2:
+            return groups * ranks()
+    return ranks()
+
+
+def in_groups(encode: Encode, clips: Tensor, groups: int) -> Tensor:
+    """Encodes this rank's clips in consecutive groups, each with its own statistics.
+
+    Args:
+        encode: `(clips, …)` to `(clips, …)`.
+        clips: `(batch, …)`.
+        groups: over all ranks, from `usable_groups`.
+    """
+    return torch.cat([encode(part) for part in clips.chunk(groups // ranks())])
+
+
+@torch.no_grad()
+def encode_keys(encode: Encode, clips: Tensor, groups: int) -> Tensor:
+    """Encodes keys in groups that mix the groups of the queries, and puts them back in order; without gradient.
+
+    With G groups of n clips, each group of keys holds n / G clips of each group of queries (as nearly as divides).
+
+    Args:
+        encode: `(clips, …)` to `(clips, …)`.
+        clips: `(batch, …)` of this rank; with several ranks they travel between them.
+        groups: over all ranks, from `usable_groups`.
+    """
+    if groups == 1:
+        return encode(clips)
+    order = mixed_order(len(clips) * ranks(), groups).to(clips.device)
+    mine = order.unflatten(0, (ranks(), -1))[rank()]
+    keys = gather(in_groups(encode, gather(clips)[mine], groups))
+    return own(keys[order.argsort()])
+
+
+def mixed_order(batch: int, groups: int) -> Tensor:
+    """The order in which keys are encoded, `(batch,)`: the first clip of each group, then the second of each, …."""
+    return torch.arange(batch).unflatten(0, (groups, -1)).T.flatten()
+
+
+class CrossRankBatchNorm(_BatchNorm):
+    """Batch normalisation with the statistics of all ranks, on any device; the batches are of equal size.
+
+    PyTorch's SyncBatchNorm does the same on CUDA alone. Gradient flows through the statistics to all ranks.
+    """
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Normalises `(batch, channels, …)`."""
+        if not self.training or ranks() == 1:
+            return super().forward(x)
+        dims = [dim for dim in range(x.ndim) if dim != 1]
+        wide = x.float() if x.dtype in (torch.bfloat16, torch.float16) else x
+        variance, mean = torch.var_mean(wide, dim=dims, correction=0)
+        each_mean, each_variance = gather(torch.stack([mean, variance])[None]).unbind(1)
+        mean = each_mean.mean(dim=0)
+        variance = (each_variance + (each_mean - mean).square()).mean(dim=0)
+        self._remember(mean.detach(), variance.detach(), x.numel() // x.shape[1] * ranks())
+        shape = [-1 if dim == 1 else 1 for dim in range(x.ndim)]
+        scale = torch.rsqrt(variance + self.eps)
+        shift = -mean * scale
+        if self.affine:
+            scale, shift = scale * self.weight, shift * self.weight + self.bias
+        return (wide * scale.view(shape) + shift.view(shape)).to(x.dtype)
+
+    def _remember(self, mean: Tensor, variance: Tensor, count: int) -> None:
+        if self.running_mean is None or self.running_var is None or self.num_batches_tracked is None:
+            return
+        self.num_batches_tracked.add_(1)
+        share = self.momentum if self.momentum is not None else 1 / float(self.num_batches_tracked)
+        self.running_mean.lerp_(mean.to(self.running_mean), share)
+        self.running_var.lerp_((variance * count / max(1, count - 1)).to(self.running_var), share)
+
+    def _check_input_dim(self, x: Tensor) -> None:
+        if x.ndim < 2:
+            raise ValueError(f"batch normalisation needs (batch, channels, …), got {tuple(x.shape)}")
+
+
+def synchronise_batch_norm(module: nn.Module) -> nn.Module:
+    """Replaces every batch normalisation in a module by one over all ranks; names in the state dict stay.
+
+    Returns:
+        The module, or what replaces it where it is a batch normalisation itself.
+    """
+    if isinstance(module, _BatchNorm) and not isinstance(module, CrossRankBatchNorm):
+        new = CrossRankBatchNorm(
+            module.num_features, module.eps, module.momentum, module.affine, module.track_running_stats
+        )
+        held = module.weight if module.affine else module.running_mean
+        new = new if held is None else new.to(held.device, held.dtype)
+        new.load_state_dict(module.state_dict())
+        return new.train(module.training)
+    for name, child in module.named_children():
+        setattr(module, name, synchronise_batch_norm(child))
+    return module
+
+
+def has_batch_norm(module: nn.Module) -> bool:
+    """Whether anything in a module normalises over the batch."""
+    return any(isinstance(part, cast(type, _BatchNorm)) for part in module.modules())
