@@ -2,14 +2,11 @@
 
 from __future__ import annotations
 
-
 import pytest
 import torch
 from torch import nn
 
-
 from tests.methods.ranks import on_two_ranks
-
 from usssl.methods.functional import nt_xent
 from usssl.methods.parts import CrossRankBatchNorm, KeyQueue, encode_keys, gather, in_groups, synchronise_batch_norm
 from usssl.methods.parts.batch_norm import usable_groups

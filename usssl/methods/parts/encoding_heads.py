@@ -1,7 +1,7 @@
 """Projection heads that are told what differs between two views (methods/cate, section 4; sizes are ours).
 
-Both take a feature and any number of encodings, by kind. A kind that is not given, or a row whose encoding is not known,
-is absent, which is another thing than an encoding of 0.
+Both take a feature and any number of encodings, by kind. A kind that is not given, or a row whose encoding is not
+known, is absent, which is another thing than an encoding of 0.
 """
 
 from __future__ import annotations
@@ -20,8 +20,8 @@ Given = Mapping[str, Encoding]
 class TokenHead(nn.Module):
     """A transformer over one token of the feature and one of each encoding; reads the feature's token.
 
-    `x_0 = W_v h + e_vis`, `x_m = MLP_m(phi_m) + e_m`, `z = normalise(W_o LN(Y_0))`: pre-norm blocks, GELU, no dropout and
-    no positions, so that the order of tokens does not matter. No batch statistics, so that no pair can be told by them.
+    `x_0 = W_v h + e_vis`, `x_m = MLP_m(phi_m) + e_m`, `z = normalise(W_o LN(Y_0))`: pre-norm blocks, GELU, no dropout
+    and no positions, so that the order of tokens does not matter; no batch statistics, by which a pair could be told.
 
     Args:
         dim: of the feature.
@@ -56,7 +56,7 @@ class TokenHead(nn.Module):
 
 
 class ConcatHead(nn.Module):
-    """The baseline: an MLP of the feature beside an embedding of each encoding; a learned vector stands for an absent one.
+    """The baseline: an MLP of the feature beside an embedding of each encoding, or a learned vector for an absent one.
 
     Args:
         dim: of the feature.
