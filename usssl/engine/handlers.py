@@ -18,11 +18,12 @@ class MetricsLogger:
     """Writes a line to `metrics.jsonl` (and TensorBoard) every few steps.
 
     A line holds step, epoch, the mean of each named loss since the last line, lr, clips_per_s, and data_wait: the share
-    of the time that was spent waiting for data.
+    of the time that was spent waiting for data; and what `measures` find at that step.
     """
 
     def __init__(self, run: Run, training: Training, *, tensorboard: bool, every: int = 10) -> None:
         self.run, self.training, self.every = run, training, every
+        self.measures: list[Callable[[], dict[str, float]]] = []
         self.writer: Any = None
         if tensorboard:
             from torch.utils.tensorboard import SummaryWriter
@@ -68,8 +69,15 @@ class MetricsLogger:
         means = {name: round(float(total) / self.count, 6) for name, total in self.sums.items()}
         clips = self.count * self.training.recipe.trainer.batch_size
         lr = self.training.state.optimizer.param_groups[0]["lr"]
+        found = {name: round(value, 6) for measure in self.measures for name, value in measure().items()}
         self.log(
-            {**means, "lr": lr, "clips_per_s": round(clips / seconds, 2), "data_wait": round(self.wait / seconds, 4)}
+            {
+                **means,
+                **found,
+                "lr": lr,
+                "clips_per_s": round(clips / seconds, 2),
+                "data_wait": round(self.wait / seconds, 4),
+            }
         )
         self._reset()
 

@@ -79,6 +79,8 @@ class Training:
         loader: the batches from `state.step` on.
         steps_per_epoch: steps in an epoch.
         state: where training stands.
+        after_step: called after each step with the share of the training that is done, 0 to 1; what follows the trained
+            weights (momentum copies, queues) moves on then.
     """
 
     def __init__(
@@ -89,8 +91,10 @@ class Training:
         loader: Iterable[Any],
         steps_per_epoch: int,
         state: TrainingState,
+        after_step: Callable[[float], None] | None = None,
     ) -> None:
         self.model, self.forward, self.recipe, self.state = model, forward, recipe, state
+        self.after_step = after_step
         self.steps_per_epoch = steps_per_epoch
         self.steps = steps_per_epoch * recipe.trainer.epochs
         self.device = torch.device(recipe.trainer.device)
@@ -130,4 +134,6 @@ class Training:
             raise UssslError(f"the loss is {losses['loss'].item()} at step {step + 1}; lower optimizer.lr")
         self.state.optimizer.step()
         self.state.step = step + 1
+        if self.after_step is not None:
+            self.after_step(self.state.step / self.steps)
         return {name: value.detach() for name, value in losses.items()}

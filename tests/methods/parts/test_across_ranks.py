@@ -8,7 +8,7 @@ from torch import nn
 
 from tests.methods.ranks import on_two_ranks
 from usssl.methods.functional import nt_xent
-from usssl.methods.parts import CrossRankBatchNorm, KeyQueue, encode_keys, gather, in_groups, synchronise_batch_norm
+from usssl.methods.parts import CrossRankBatchNorm, KeyQueue, gather, in_groups, in_mixed_groups, synchronise_batch_norm
 from usssl.methods.parts.batch_norm import usable_groups
 from usssl.methods.parts.gather import own, rank, ranks
 
@@ -48,7 +48,7 @@ def keys() -> dict[str, torch.Tensor]:
     """Queries and keys in groups, and the queue that they fill."""
     net, groups = network(), usable_groups(4, CLIPS // ranks())
     queries = in_groups(net, own(batch()[0]), groups)
-    found = encode_keys(net, own(batch()[1]), groups)
+    found = in_mixed_groups(net, own(batch()[1]), groups)
     torch.manual_seed(3)
     queue = KeyQueue(11, 6).double()
     for step in range(3):

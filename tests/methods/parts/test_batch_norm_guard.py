@@ -6,7 +6,7 @@ import pytest
 import torch
 from torch import nn
 
-from usssl.methods.parts import encode_keys, in_groups
+from usssl.methods.parts import in_groups, in_mixed_groups
 from usssl.methods.parts.batch_norm import has_batch_norm, mixed_order, usable_groups
 
 
@@ -33,7 +33,7 @@ def companions(encode, batch: int) -> torch.Tensor:
 def test_a_key_shares_no_more_statistics_with_its_query_than_with_others(groups: int) -> None:
     norm = nn.BatchNorm1d(3, track_running_stats=False).double()
     queries = companions(lambda x: in_groups(norm, x, groups), 16)
-    keys = companions(lambda x: encode_keys(norm, x, groups), 16)
+    keys = companions(lambda x: in_mixed_groups(norm, x, groups), 16)
     assert (queries.sum(dim=1) == 16 // groups).all()
     assert (keys.sum(dim=1) == 16 // groups).all()
     shared = queries.int() @ keys.int().T  # clips whose statistics are in query i and in key j
@@ -49,7 +49,7 @@ def test_a_classifier_of_statistics_finds_the_pair_without_the_guard_and_not_wit
     mean_of_group = lambda x: x.mean(dim=0, keepdim=True).expand_as(x)  # noqa: E731
     query = in_groups(mean_of_group, clips, 4)
     leaking = in_groups(mean_of_group, clips, 4)
-    guarded = encode_keys(mean_of_group, clips, 4)
+    guarded = in_mixed_groups(mean_of_group, clips, 4)
     own = lambda key: ((query - key.T).abs() < 1e-9).double()  # noqa: E731
     assert own(leaking).diagonal().all()
     assert own(leaking).mean() == 0.25, "three quarters of the negatives are told apart by statistics alone"
@@ -58,9 +58,11 @@ def test_a_classifier_of_statistics_finds_the_pair_without_the_guard_and_not_wit
 
 def test_keys_come_back_in_their_order() -> None:
     keys = torch.arange(24.0).reshape(12, 2)
-    assert torch.equal(encode_keys(lambda x: x, keys, 3), keys)
+    assert torch.equal(in_mixed_groups(lambda x: x, keys, 3), keys)
     assert sorted(mixed_order(12, 3).tolist()) == list(range(12))
-    assert not encode_keys(lambda x: x * 2, keys.requires_grad_(), 3).requires_grad
+    keys.requires_grad_()
+    in_mixed_groups(lambda x: x * 2, keys, 3).sum().backward()
+    assert (keys.grad == 2).all()
 
 
 def test_batch_norms_are_found() -> None:

@@ -5,7 +5,7 @@ alone: the loss falls and nothing is learned (He et al., CVPR 2020, section 3.3)
 ranks do not help a method with a queue, whose other keys are of earlier batches. So:
 
 - methods with a queue normalise queries in groups, and keys in groups of which each is a mixture of all the queries'
-  groups (`in_groups`, `encode_keys`): MoCo's shuffling, but by a fixed rule instead of a random order, which mixes
+  groups (`in_groups`, `in_mixed_groups`): MoCo's shuffling, but by a fixed rule instead of a random order, which mixes
   evenly at every step, needs no random state, and gives the same groups however many ranks share the batch;
 - methods with negatives of the same batch normalise over the batch of all ranks (`synchronise_batch_norm`), so that
   no key differs from the others by its statistics.
@@ -14,7 +14,6 @@ ranks do not help a method with a queue, whose other keys are of earlier batches
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import cast
 
 import torch
 from torch import Tensor, nn
@@ -51,27 +50,24 @@ def in_groups(encode: Encode, clips: Tensor, groups: int) -> Tensor:
     return torch.cat([encode(part) for part in clips.chunk(groups // ranks())])
 
 
-@torch.no_grad()
-def encode_keys(encode: Encode, clips: Tensor, groups: int) -> Tensor:
-    """Encodes keys in groups that mix the groups of the queries, and puts them back in order; without gradient.
+def in_mixed_groups(encode: Encode, clips: Tensor, groups: int) -> Tensor:
+    """Encodes this rank's clips in groups that mix those of `in_groups`, and puts them back in order.
 
-    With G groups of n clips, each group of keys holds n / G clips of each group of queries (as nearly as divides).
+    With G groups of n clips, each mixed group holds n / G clips of each consecutive one (as nearly as divides).
 
     Args:
         encode: `(clips, …)` to `(clips, …)`.
         clips: `(batch, …)` of this rank; with several ranks they travel between them.
         groups: over all ranks, from `usable_groups`.
     """
-    if groups == 1:
-        return encode(clips)
     order = mixed_order(len(clips) * ranks(), groups).to(clips.device)
     mine = order.unflatten(0, (ranks(), -1))[rank()]
-    keys = gather(in_groups(encode, gather(clips)[mine], groups))
-    return own(keys[order.argsort()])
+    encoded = gather(in_groups(encode, gather(clips)[mine], groups))
+    return own(encoded[order.argsort()])
 
 
 def mixed_order(batch: int, groups: int) -> Tensor:
-    """The order in which keys are encoded, `(batch,)`: the first clip of each group, then the second of each, …."""
+    """The order in which clips are encoded, `(batch,)`: the first clip of each group, then the second of each, …."""
     return torch.arange(batch).unflatten(0, (groups, -1)).T.flatten()
 
 
@@ -133,4 +129,4 @@ def synchronise_batch_norm(module: nn.Module) -> nn.Module:
 
 def has_batch_norm(module: nn.Module) -> bool:
     """Whether anything in a module normalises over the batch."""
-    return any(isinstance(part, cast(type, _BatchNorm)) for part in module.modules())
+    return any(isinstance(part, _BatchNorm) for part in module.modules())
