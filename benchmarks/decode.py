@@ -20,8 +20,9 @@ from measure import alternate, is_installed, print_machine, ratio_line, speckle_
 from usssl.cine import open_cine, write_video
 
 FRAMES, SIZE = 240, (480, 640)
-CLIP, STRIDE, CLIPS = 16, 2, 6
+CLIP, STRIDE, CLIPS = 16, 2, 4
 GOAL = 1.0
+MODES = (("rgb", False), ("rgb", True), ("grey", False), ("grey", True))  # colours, whether the file is kept open
 FILES = {"h264_gop250": ("h264", 250), "h264_gop12": ("h264", 12), "mjpeg": ("mjpeg", None)}
 
 Reader = Callable[[str, list[list[int]]], list[np.ndarray]]
@@ -140,16 +141,15 @@ def main() -> int:
         for name, (codec, gop) in FILES.items():
             path = str(Path(folder, f"{name}.{'avi' if codec == 'mjpeg' else 'mp4'}"))
             write_video(path, frames, 25.0, codec=codec, crf=23, gop=gop)
-            for color in ("grey", "rgb"):
-                for kept in (False, True):
-                    readers = {side: make(color, kept) for side, make in makers.items()}
-                    check({side: read(path, clips) for side, read in readers.items()})
-                    seconds = alternate({side: partial(read, path, clips) for side, read in readers.items()})
-                    speed = {side: CLIP * CLIPS / taken for side, taken in seconds.items()}
-                    print(", ".join(f"{side} {value:.0f}" for side, value in speed.items()), "frames/s")
-                    best = max(value for side, value in speed.items() if side != "usssl")
-                    figure = f"decode_{name}_{color}_{'kept' if kept else 'fresh'}"
-                    met &= ratio_line(figure, speed["usssl"] / best, GOAL)
+            for color, kept in MODES:
+                readers = {side: make(color, kept) for side, make in makers.items()}
+                check({side: read(path, clips) for side, read in readers.items()})
+                seconds = alternate({side: partial(read, path, clips) for side, read in readers.items()}, warm=False)
+                speed = {side: CLIP * CLIPS / taken for side, taken in seconds.items()}
+                print(", ".join(f"{side} {value:.0f}" for side, value in speed.items()), "frames/s")
+                best = max(value for side, value in speed.items() if side != "usssl")
+                figure = f"decode_{name}_{color}_{'kept' if kept else 'fresh'}"
+                met &= ratio_line(figure, speed["usssl"] / best, GOAL)
     return 0 if met else 1
 
 

@@ -1,6 +1,9 @@
 """16 of 240 frames of a JPEG DICOM cine: time of pydicom's `iter_pixels(indices=…)` and `pixel_array` over ours.
 
-Every side opens the file by its path and gives the frames as a person would see them: grey bytes, or RGB.
+A colour cine (YBR_FULL_422, as scanners write them) and a grey one; every side opens the file by its path and gives the
+frames as a person would see them: RGB, or grey bytes. Of `pixel_array` the goal is a hundred where the work is the same
+fifteenth of the frames, so most of it must come from the decoder; a grey frame is mostly Huffman decoding, which all
+sides do alike.
 """
 
 from __future__ import annotations

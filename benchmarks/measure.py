@@ -16,11 +16,17 @@ import numpy as np
 ROUNDS = 5
 
 
-def alternate(sides: Mapping[str, Callable[[], object]], rounds: int = ROUNDS) -> dict[str, float]:
-    """Median seconds of each side. They take turns, so that a busy spell of the machine hits all alike."""
+def alternate(sides: Mapping[str, Callable[[], object]], rounds: int = ROUNDS, warm: bool = True) -> dict[str, float]:
+    """Median seconds of each side. They take turns, so that a busy spell of the machine hits all alike.
+
+    Args:
+        sides: what is timed, by name.
+        rounds: turns of each.
+        warm: runs each side once before, for the file cache and the imports.
+    """
     taken: dict[str, list[float]] = {name: [] for name in sides}
-    for side in sides.values():
-        side()  # warm file cache and imports
+    for side in sides.values() if warm else ():
+        side()
     for _ in range(rounds):
         for name, side in sides.items():
             started = time.perf_counter()

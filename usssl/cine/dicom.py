@@ -12,6 +12,7 @@ from typing import Any
 
 import numpy as np
 
+from usssl.cine.bytes_at import reader_at
 from usssl.cine.dicom_codecs import JPEG_DCT, NATIVE, RLE, VIDEO, PixelLayout, is_supported, stored_samples
 from usssl.cine.dicom_display import Display, display_of, to_bytes
 from usssl.cine.dicom_file import DicomFile, open_dicom
@@ -102,11 +103,8 @@ class DicomSource(FrameSource):
         return _pseudonym(self._identity)
 
     def _read(self, segments: Sequence[Segment]) -> bytes:
-        stream = self._file.stream
-        parts = []
-        for offset, length in segments:
-            stream.seek(offset)
-            parts.append(stream.read(length))
+        read = reader_at(self._file.stream)
+        parts = [read(length, offset) for offset, length in segments]
         return parts[0] if len(parts) == 1 else b"".join(parts)
 
     def _decode(self, index: int, data: bytes) -> np.ndarray:

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO
 
+from usssl.cine.bytes_at import reader_at
 from usssl.errors import CineError, CineLimitError
 
 Segment = tuple[int, int]  # offset in the stream, length
@@ -99,12 +100,12 @@ def encapsulated_frames(
 def _scan(path: Path, stream: BinaryIO, start: int) -> tuple[list[int], list[Segment], bool]:
     """(basic offset table, fragments, whether the sequence came to its end)."""
     size = stream.seek(0, 2)
+    read = reader_at(stream)
     place = start
     table: list[int] | None = None
     fragments: list[Segment] = []
     while place + 8 <= size:
-        stream.seek(place)
-        head = stream.read(8)
+        head = read(8, place)
         if head[:4] == _END:
             return table or [], fragments, True
         length = int.from_bytes(head[4:], "little")
@@ -115,7 +116,7 @@ def _scan(path: Path, stream: BinaryIO, start: int) -> tuple[list[int], list[Seg
         if place + 8 + length > size:
             return table or [], fragments, False
         if table is None:
-            data = stream.read(length)
+            data = read(length, place + 8)
             table = [int.from_bytes(data[i : i + 4], "little") for i in range(0, length - 3, 4)]
         else:
             fragments.append((place + 8, length))
@@ -144,9 +145,9 @@ def _by_markers(
     if declared == 1:
         return [fragments]
     groups: list[list[Segment]] = []
+    read = reader_at(stream)
     for fragment in fragments:
-        stream.seek(fragment[0])
-        if not groups or stream.read(4).startswith(_FRAME_STARTS):
+        if not groups or read(4, fragment[0]).startswith(_FRAME_STARTS):
             groups.append([])
         groups[-1].append(fragment)
     return groups
@@ -155,8 +156,7 @@ def _by_markers(
 def _ends_with_marker(stream: BinaryIO, fragment: Segment) -> bool:
     """JPEG, JPEG-LS and JPEG 2000 all end a picture with FFD9, which may be padded."""
     offset, length = fragment
-    stream.seek(offset + max(0, length - 4))
-    return stream.read(min(4, length)).rstrip(b"\0").endswith(b"\xff\xd9")
+    return reader_at(stream)(min(4, length), offset + max(0, length - 4)).rstrip(b"\0").endswith(b"\xff\xd9")
 
 
 def _count_warnings(declared: int | None, present: int) -> tuple[str, ...]:

@@ -27,14 +27,15 @@ class VideoSource(FrameSource):
         self, path: Path, kind: str, color: Color, limits: Limits, threads: int | None = None, stream: Any = None
     ) -> None:
         """Opens `path`, or the file-like `stream` in its place, with the demultiplexer for `kind` and no other."""
+        from av.video.reformatter import VideoReformatter
+
+        self._reformatter = VideoReformatter()
         self._path = path
         self._file = VideoFile(path, kind, limits.max_frame_pixels, stream)
         threads = default_threads() if threads is None else max(1, threads)
-        self._index, self._header = _read_header(self._file, limits.max_frames, threads)
-        self._decoder = FrameDecoder(self._file, self._index, threads)
+        self._index, self._header, self._decoder = _opened(self._file, limits.max_frames, threads)
         try:
-            first = self._decoder.frame(0, {0}, 0)
-            self._decoder.put_back(0, first)
+            first = self._decoder.first_frame()
             self._size = (first.width, first.height)
             self._rotation = round(first.rotation / 90) * 90 % 360
             self.channels = 1 if color == "grey" or (color == "native" and is_grey_format(first.format.name)) else 3
@@ -52,7 +53,7 @@ class VideoSource(FrameSource):
             if (frame.width, frame.height) != self._size:
                 size = f"{self._size[0]}x{self._size[1]}"
                 raise CineError(self._path, f"frame {index} is {frame.width}x{frame.height}, the first is {size}")
-            yield frame_pixels(frame, self.channels, self._rotation)
+            yield frame_pixels(frame, self.channels, self._rotation, self._reformatter)
 
     def audio(self) -> Audio | None:
         """See `FrameSource.audio`."""
@@ -110,9 +111,9 @@ class _Header:
     other_streams: int
 
 
-def _read_header(file: VideoFile, max_frames: int, threads: int) -> tuple[VideoIndex, _Header]:
-    container, stream = file.video(1)
-    with container:
+def _opened(file: VideoFile, max_frames: int, threads: int) -> tuple[VideoIndex, _Header, FrameDecoder]:
+    container, stream = file.video(threads)
+    try:
         header = _Header(
             codec=stream.codec_context.name.removeprefix("lib"),
             rate=float(stream.average_rate or stream.guessed_rate or 0) or None,
@@ -122,14 +123,21 @@ def _read_header(file: VideoFile, max_frames: int, threads: int) -> tuple[VideoI
             other_streams=len(video_streams(container)) - 1,
         )
         index = build_index(container, stream, file.path, max_frames)
-    if len(index.pts) and not index.seekable:
-        # Without time stamps packets and frames need not agree in number: only decoding tells.
-        decoder = FrameDecoder(file, index, threads)
-        index = VideoIndex.without_times(decoder.count(max_frames))
-        decoder.close()
+        if not len(index.pts):
+            raise CineError(file.path, "it holds no frames that can be decoded")
+    except BaseException:
+        container.close()
+        raise
+    if index.seekable:
+        return index, header, FrameDecoder(file, index, threads, (container, stream))
+    container.close()
+    # Without time stamps packets and frames need not agree in number: only decoding tells.
+    counter = FrameDecoder(file, index, threads)
+    index = VideoIndex.without_times(counter.count(max_frames))
+    counter.close()
     if not len(index.pts):
         raise CineError(file.path, "it holds no frames that can be decoded")
-    return index, header
+    return index, header, FrameDecoder(file, index, threads)
 
 
 def _warnings(index: VideoIndex, header: _Header) -> Iterator[str]:

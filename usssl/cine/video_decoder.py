@@ -25,13 +25,14 @@ class FrameDecoder:
         counted: frames that came out since the last start; numbers them where the stream has no time stamps.
     """
 
-    def __init__(self, file: VideoFile, index: VideoIndex, threads: int) -> None:
-        """Opens `file` afresh.
+    def __init__(self, file: VideoFile, index: VideoIndex, threads: int, opened: tuple[Any, Any] | None = None) -> None:
+        """Opens `file` afresh, or takes over a container.
 
         Args:
             file: the video.
             index: its packet index.
             threads: of the decoder; one after the first error, since several report errors late.
+            opened: (container, stream) from `file.video(threads)` that has decoded nothing yet.
         """
         self.damaged: set[int] = set()
         self._file = file
@@ -40,7 +41,11 @@ class FrameDecoder:
         self._threads = threads
         self._container: Any = None
         self._no_entry: set[int] = set()  # key frames that proved to build on earlier ones
-        self._start()
+        if opened is None:
+            self._start()
+        else:
+            self._take(*opened)
+            self._ended = True  # wherever its packets are, the first request has to seek
 
     def frame(self, target: int, asked: set[int], last: int) -> Any:
         """Decodes frame `target`.
@@ -64,10 +69,26 @@ class FrameDecoder:
                 return frame
         raise CineError(self._file.path, f"frame {target} is damaged and cannot be decoded")
 
-    def put_back(self, number: int, frame: Any) -> None:
-        """Makes `frame` the next that comes out."""
-        self._ready.appendleft((number, frame))
-        self._position = number
+    def first_frame(self) -> Any:
+        """Decodes the first frame and, where the codec allows, no other.
+
+        Raises:
+            CineError: if it is damaged.
+        """
+        import av
+
+        if self._index.seekable:
+            self._go_to(0)
+            context = self._stream.codec_context
+            try:
+                frames = context.decode(next(self._packets, None)) or context.decode(None)
+            except (av.error.FFmpegError, EOFError):
+                frames = []
+            context.flush_buffers()
+            self._ended = True  # what was fed is gone from the decoder
+            if frames and frames[0].pts == self._index.pts[0] and not frames[0].is_corrupt:
+                return frames[0]
+        return self.frame(0, {0}, 0)
 
     def count(self, most: int) -> int:
         """Decodes to the end and counts the frames, giving up above `most`."""
@@ -85,7 +106,10 @@ class FrameDecoder:
 
     def _start(self) -> None:
         self.close()
-        self._container, self._stream = self._file.video(self._threads)
+        self._take(*self._file.video(self._threads))
+
+    def _take(self, container: Any, stream: Any) -> None:
+        self._container, self._stream = container, stream
         self._passes_over = self._stream.codec_context.name in _CAN_PASS_OVER
         self._reset()
 
@@ -113,7 +137,7 @@ class FrameDecoder:
         key = int(self._index.key[target])
         while key in self._no_entry:
             key = int(self._index.key[key - 1])
-        if not self._index.seekable or key == 0:
+        if not self._index.seekable:
             self._start()
             return
         dts = int(self._index.dts[key])

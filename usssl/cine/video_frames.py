@@ -16,7 +16,7 @@ def is_grey_format(pixel_format: str) -> bool:
     return pixel_format.startswith(("gray", "mono", "ya8", "ya16"))
 
 
-def frame_pixels(frame: Any, channels: int, rotation: int) -> np.ndarray:
+def frame_pixels(frame: Any, channels: int, rotation: int, reformatter: Any) -> np.ndarray:
     """Pixels of a PyAV video frame as it is to be shown.
 
     Grey is the luma plane, stretched from 16–235 to 0–255 where the stream is of limited range; for RGB formats it is
@@ -26,17 +26,23 @@ def frame_pixels(frame: Any, channels: int, rotation: int) -> np.ndarray:
         frame: a decoded frame.
         channels: 1 or 3.
         rotation: degrees counter-clockwise, a multiple of 90.
+        reformatter: a PyAV `VideoReformatter`, the same for all frames of a stream, since making one takes long.
 
     Returns:
         uint8 `(H, W)` or `(H, W, 3)`.
     """
     if channels == 3:
-        pixels = frame.to_ndarray(format="rgb24")
+        pixels = _converted(frame, "rgb24", reformatter)
     elif _has_luma_plane(frame.format):
         pixels = _luma(frame)
     else:
-        pixels = frame.to_ndarray(format="gray")
+        pixels = _converted(frame, "gray", reformatter)
     return np.rot90(pixels, rotation // 90) if rotation else pixels
+
+
+def _converted(frame: Any, pixel_format: str, reformatter: Any) -> np.ndarray:
+    # One thread: for one small frame, starting several takes ten times as long as the conversion.
+    return reformatter.reformat(frame, format=pixel_format, threads=1).to_ndarray()
 
 
 def _has_luma_plane(pixel_format: Any) -> bool:
