@@ -57,6 +57,8 @@ class Method(nn.Module):
 
     Attributes:
         encoder: what is kept after pretraining.
+        watched: pooled features `(batch, dim)` of the last step, and the cine `(batch,)` of each, so that the run can
+            tell when they collapse; None where a method shows none.
     """
 
     Arguments: ClassVar[type[MethodArguments]]
@@ -65,6 +67,7 @@ class Method(nn.Module):
         super().__init__()
         self.encoder = encoder
         self.clip = clip
+        self.watched: tuple[Tensor, Tensor] | None = None
 
     def clip_sampler(self) -> ClipSampler:
         """Where this method's clips start."""
@@ -77,3 +80,13 @@ class Method(nn.Module):
     def forward(self, views: dict[str, Tensor]) -> dict[str, Tensor]:
         """The loss, as `loss`, beside its named parts and measures, each a scalar."""
         raise NotImplementedError
+
+    def watch(self, features: Tensor, cines: Tensor) -> None:
+        """Shows the run the pooled features of one view of each clip; call it in `forward`."""
+        self.watched = (features.detach(), cines)
+
+    def after_step(self, progress: float) -> None:
+        """Called after each optimiser step with the share of the training that is done; does nothing by default.
+
+        Momentum copies and queues move on here.
+        """
