@@ -46,6 +46,13 @@ class VideoFormat(StrEnum):
     both = "both"
 
 
+class Color(StrEnum):
+    """Colours of prepared frames."""
+
+    grey = "grey"
+    rgb = "rgb"
+
+
 class Protocol(StrEnum):
     """Evaluation protocols."""
 
@@ -97,12 +104,16 @@ def prepare(
     catalog: Annotated[Path, typer.Argument(help="A catalogue (.parquet).")],
     out: Out,
     size: Annotated[tuple[int, int], typer.Option(help="Height and width of the frames.")] = (168, 216),
+    color: Annotated[Color, typer.Option(help="Grey, or RGB for natural video.")] = Color.grey,
+    mask: Annotated[
+        bool, typer.Option("--mask", help="Blacken text and colour over the image, and around it.")
+    ] = False,
     workers: Workers = None,
 ) -> None:
     """Decode the cines of a catalogue once, cropped and resized, for training."""
     from usssl.data import prepare as prepare_store
 
-    report = prepare_store(catalog, out, size=size, workers=workers)
+    report = prepare_store(catalog, out, size=size, mask=mask, color=color.value, workers=workers)
     _close(report.cines, "cine", report.failed, report.failures, out)
 
 

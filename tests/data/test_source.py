@@ -109,6 +109,14 @@ def test_a_store_of_another_size_is_refused(cines: Path, tmp_path: Path) -> None
         resolve_source(store.path, size=(32, 40), workers=0)
 
 
+def test_colours_are_made_on_request_and_a_store_of_others_is_refused(cines: Path) -> None:
+    grey, colour = resolve_source(cines, size=SIZE, workers=0), resolve_source(cines, size=SIZE, color="rgb", workers=0)
+    assert (grey.color, colour.color, colour.read(0, [0]).shape) == ("grey", "rgb", (1, *SIZE, 3))
+    assert resolve_source(colour.path, size=SIZE, color="rgb").id == colour.id
+    with pytest.raises(UsageError, match=r"holds rgb frames, not grey.*--color grey"):
+        resolve_source(colour.path, size=SIZE)
+
+
 def test_samples_are_generated_once(own_cache: Path) -> None:
     phantom = pytest.importorskip("usssl.phantom")
     if not hasattr(phantom, "generate_samples"):

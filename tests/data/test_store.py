@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import hashlib
+import json
 import pickle
 import shutil
 import signal
@@ -15,6 +16,7 @@ import pytest
 
 from usssl.cine import open_cine, sector, write_video
 from usssl.data import index_folders, open_store, prepare, read_catalog
+from usssl.data.catalog import write_mapped
 from usssl.data.framing import Framing, spread_frames
 from usssl.data.workers import run_isolated
 from usssl.errors import CatalogError, OutputError, UsageError
@@ -91,6 +93,71 @@ def test_a_mask_blackens_what_is_drawn_over_the_image(tmp_path: Path) -> None:
     row, column = int((115 - y0) / (y1 - y0) * 120), int((120 - x0) / (x1 - x0) * 160)
     assert masked.read(0, [5])[0, row, column] == 0 != plain.read(0, [5])[0, row, column]
     assert changed.mean() < 0.2
+
+
+@pytest.fixture
+def natural(tmp_path: Path) -> Path:
+    """A catalogue of one colour video without loss, and one of grey frames."""
+    frames = np.random.default_rng(1).integers(20, 250, (9, 48, 64, 3), dtype=np.uint8)
+    frames[..., 2] //= 3
+    (tmp_path / "cines").mkdir()
+    write_video(tmp_path / "cines" / "colour.mkv", frames, 20, codec="ffv1")
+    write_video(tmp_path / "cines" / "grey.mkv", frames[..., 0], 20, codec="ffv1")
+    index_folders(tmp_path / "cines", tmp_path / "c.parquet", workers=0)
+    return tmp_path / "c.parquet"
+
+
+def test_a_colour_store_gives_what_decoding_in_colour_gives(natural: Path, tmp_path: Path) -> None:
+    report = prepare(natural, tmp_path / "store", size=SIZE, color="rgb", workers=1)
+    store = open_store(tmp_path / "store", verify=True)
+    assert (store.color, store.frame_shape, store.frames_held, report.frames) == ("rgb", (*SIZE, 3), 18, 18)
+    for row, path in enumerate(store.table["path"].to_pylist()):
+        with open_cine(tmp_path / "cines" / path, color="rgb") as cine:
+            frames = np.asarray(cine)
+        planes = [sector.resample(frames[..., n], sector.Window(*store.window(row)), SIZE) for n in range(3)]
+        assert np.array_equal(store.frames(row), np.stack(planes, axis=-1))
+        assert store.read(row, [3, -1]).shape == (2, *SIZE, 3)
+    colour, grey = (store.read(row, [0])[0].astype(int) for row in (0, 1))
+    assert colour[..., 2].mean() < 0.5 * colour[..., 0].mean()
+    assert np.array_equal(grey[..., 0], grey[..., 2])
+
+
+def test_grey_is_the_default_and_colours_are_another_store(natural: Path, tmp_path: Path) -> None:
+    prepare(natural, tmp_path / "plain", size=SIZE, workers=0)
+    prepare(natural, tmp_path / "grey", size=SIZE, color="grey", workers=0)
+    assert content(tmp_path / "plain") == content(tmp_path / "grey")
+    grey = open_store(tmp_path / "plain")
+    assert (grey.color, grey.frame_shape) == ("grey", SIZE)
+    again = prepare(natural, tmp_path / "grey", size=SIZE, color="rgb", known=[grey], workers=0)
+    assert (again.kept, again.copied, again.decoded) == (False, 0, 2)
+    assert open_store(tmp_path / "grey").window(0) == grey.window(0)
+    with pytest.raises(UsageError, match="color 'cmyk' is not one of grey, rgb"):
+        prepare(natural, tmp_path / "other", size=SIZE, color="cmyk", workers=0)  # type: ignore[arg-type]
+
+
+def test_a_store_of_older_code_is_a_sentence_and_is_made_again(catalog: Path, tmp_path: Path) -> None:
+    prepare(catalog, tmp_path / "store", size=SIZE, workers=0)
+    index = tmp_path / "store" / "index.arrow"
+    table = open_store(tmp_path / "store").table
+    about = json.loads(table.schema.metadata[b"usssl store"])
+    del about["law"]  # what stores had no note of at first
+    older = table.replace_schema_metadata({"usssl store": json.dumps(about)})
+    write_mapped(older, tmp_path / "older.arrow")
+    (tmp_path / "older.arrow").replace(index)
+    with pytest.raises(CatalogError, match="not a prepared store of this version: make it again") as refused:
+        open_store(tmp_path / "store")
+    assert "\n" not in str(refused.value)
+    report = prepare(catalog, tmp_path / "store", size=SIZE, workers=0)
+    assert (report.kept, report.decoded) == (False, 7)
+    open_store(tmp_path / "store", verify=True)
+
+
+def test_a_folder_of_somebody_elses_arrow_file_is_left_alone(catalog: Path, tmp_path: Path) -> None:
+    (tmp_path / "theirs").mkdir()
+    write_mapped(read_catalog(catalog).replace_schema_metadata(None), tmp_path / "theirs" / "index.arrow")
+    with pytest.raises(CatalogError, match="not a prepared store"):
+        prepare(catalog, tmp_path / "theirs", size=SIZE, workers=0)
+    assert (tmp_path / "theirs" / "index.arrow").is_file()
 
 
 def test_a_store_pickles_by_its_path_and_maps_its_frames(catalog: Path, tmp_path: Path) -> None:
@@ -261,7 +328,14 @@ def test_frames_of_a_damaged_store_are_not_copied(catalog: Path, tmp_path: Path)
 
 def test_a_disk_that_cannot_be_written_ends_the_run_and_blames_no_cine(catalog: Path, tmp_path: Path) -> None:
     row = read_catalog(catalog).to_pylist()[0]
-    item = {"folder": row["folder"], "path": row["path"], "id": row["id"], "size": [24, 40], "mask": False}
+    item = {
+        "folder": row["folder"],
+        "path": row["path"],
+        "id": row["id"],
+        "size": [24, 40],
+        "mask": False,
+        "color": "grey",
+    }
     items = [{**item, "part": str(tmp_path / "no such folder" / "0.bin")}]
     for workers in (0, 1):
         with pytest.raises(OutputError, match=r"cannot write .*0\.bin: No such file"):

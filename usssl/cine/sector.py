@@ -125,13 +125,15 @@ def resample(frames: Frames, window: Box | Window, size: tuple[int, int]) -> Fra
     """Resamples a window of every frame to `size`, antialiased; black outside the frame.
 
     Args:
-        frames: uint8 grey `(time, height, width)`.
+        frames: uint8 `(time, height, width)` or `(time, height, width, 3)`.
         window: the rectangle, in pixels of the original frame.
         size: (height, width) of the result, in pixels.
 
     Returns:
-        uint8 `(time, *size)`.
+        uint8 `(time, *size)` or `(time, *size, 3)`.
     """
+    if frames.ndim == 4:
+        return np.stack([resample(frames[..., channel], window, size) for channel in range(3)], axis=-1)
     rows = resample_weights(window.y0, window.y1, size[0], frames.shape[1])
     columns = resample_weights(window.x0, window.x1, size[1], frames.shape[2])
     rows, row_range = _without_empty_columns(rows)

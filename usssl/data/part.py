@@ -19,7 +19,7 @@ def prepare_cine(item: dict[str, Any]) -> dict[str, Any]:
     """Writes the frames of one cine to a file.
 
     Args:
-        item: `folder`, `path`, `id`, `size`, `mask`, and `part`, the file to write.
+        item: `folder`, `path`, `id`, `size`, `mask`, `color`, and `part`, the file to write.
 
     Returns:
         `frames`, `bytes`, `sha256`, `window`, and `times_s` where the frames are not evenly spaced.
@@ -29,8 +29,8 @@ def prepare_cine(item: dict[str, Any]) -> dict[str, Any]:
         OutputError: the part cannot be written.
     """
     path, part = cine_path(item), Path(item["part"])
-    framing = Framing((item["size"][0], item["size"][1]), item["mask"])
-    with open_cine(path, color="grey", threads=1) as cine:
+    framing = Framing((item["size"][0], item["size"][1]), item["mask"], item["color"])
+    with open_cine(path, color=framing.color, threads=1) as cine:
         if cine.id != item["id"]:
             raise CineError(path, "it has changed since it was indexed; index it again")
         window, batches = framing.frames(cine)
@@ -46,7 +46,7 @@ def write_part(part: Path, batches: Iterable[np.ndarray]) -> dict[str, Any]:
 
     Args:
         part: the file.
-        batches: uint8 `(n, height, width)` each.
+        batches: uint8 `(n, height, width[, 3])` each.
 
     Returns:
         `frames`, `bytes` and `sha256`.

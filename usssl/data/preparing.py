@@ -21,14 +21,14 @@ import pyarrow as pa
 
 from usssl.data.cache import lock_for, locked
 from usssl.data.catalog import plain_strings, read_catalog, write_mapped
-from usssl.data.framing import Framing
+from usssl.data.framing import Framing, StoreColor
 from usssl.data.indexing import write_failures
 from usssl.data.part import write_part
 from usssl.data.shards import Shards
-from usssl.data.store import INDEX, STORE_FORMAT, Store, open_store
+from usssl.data.store import INDEX, STORE_FORMAT, Store, is_store, open_store
 from usssl.data.workers import run_isolated
 from usssl.errors import CatalogError, OutputError, UsageError
-from usssl.progress import track
+from usssl.progress import say, track
 
 _TASK = "usssl.data.part:prepare_cine"
 _ADDED = ("window", "shard", "offset", "times_s")
@@ -67,6 +67,7 @@ def prepare(
     *,
     size: tuple[int, int],
     mask: bool = False,
+    color: StoreColor = "grey",
     known: Sequence[Store] = (),
     workers: int | None = None,
     seconds: float = 600.0,
@@ -82,6 +83,7 @@ def prepare(
         out: the folder to write.
         size: (height, width) of the frames, in pixels.
         mask: blacken text, traces and colour drawn over the image, and what lies outside it.
+        color: `grey`, or `rgb`, which takes three times the room.
         known: other stores; frames of the same content made in the same way are copied from them.
         workers: worker processes (None: one a core; 0: none, in this process, for debugging).
         seconds: time limit for one cine.
@@ -89,10 +91,10 @@ def prepare(
 
     Raises:
         CatalogError: the catalogue is missing, or `out` is there and no store.
-        UsageError: the size is not two positive numbers, or no cine of the catalogue can be read.
+        UsageError: the size is not two positive numbers, the colour unknown, or no cine of the catalogue can be read.
         OutputError: `out` cannot be written.
     """
-    framing = Framing(size, mask)
+    framing = Framing(size, mask, color)
     table = catalog if isinstance(catalog, pa.Table) else read_catalog(catalog)
     out, key = Path(out), store_key(table, framing)
     with locked(lock_for(out)):
@@ -132,7 +134,13 @@ def _store_before(out: Path) -> Store | None:
         return None
     if not (out / INDEX).is_file():
         raise CatalogError(f"{out} exists and is not a prepared store: choose another place for the store")
-    return open_store(out)
+    try:
+        return open_store(out)
+    except CatalogError as error:
+        if not is_store(out):
+            raise
+        say(f"The store is made again: {error}")
+        return None
 
 
 def _kept(store: Store) -> PrepareReport:
@@ -186,6 +194,7 @@ def _decode(table: pa.Table, shards: Shards, framing: Framing, workers: int | No
                 "id": content,
                 "size": list(framing.size),
                 "mask": framing.mask,
+                "color": framing.color,
                 "part": str(shards.part(content)),
             }
 
@@ -223,6 +232,7 @@ def _finish(table: pa.Table, shards: Shards, framing: Framing, key: str, out: Pa
         "key": key,
         "law": framing.law,
         "size": list(framing.size),
+        "color": framing.color,
         "shards": shards.written,
     }
     write_mapped(index.replace_schema_metadata({"usssl store": json.dumps(about)}), shards.folder / INDEX)

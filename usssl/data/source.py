@@ -8,13 +8,14 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Sequence
 from contextlib import suppress
+from dataclasses import asdict
 from pathlib import Path
 
 import pyarrow as pa
 
 from usssl.data.cache import cache_folder, lock_for, locked
 from usssl.data.catalog import read_catalog
-from usssl.data.framing import Framing
+from usssl.data.framing import Framing, StoreColor
 from usssl.data.indexing import index_folders
 from usssl.data.preparing import prepare, store_key
 from usssl.data.store import INDEX, Store, open_store
@@ -30,6 +31,7 @@ def resolve_source(
     *,
     size: tuple[int, int],
     mask: bool = False,
+    color: StoreColor = "grey",
     cines: int = 48,
     seed: int = 0,
     workers: int | None = None,
@@ -41,15 +43,16 @@ def resolve_source(
             (.parquet), or a prepared store.
         size: (height, width) of the frames, in pixels.
         mask: as for `prepare`; a store that is named is taken as it is.
+        color: `grey` or `rgb`, of the frames.
         cines: number of generated samples, where the source names none.
         seed: of generated samples.
         workers: worker processes (None: one a core; 0: none).
 
     Raises:
-        UsageError: the source is missing or holds no readable cine.
-        CatalogError: the catalogue or store is damaged, or the store has another size.
+        UsageError: the source is missing or holds no readable cine, or is a store of another size or colour.
+        CatalogError: the catalogue or store is damaged.
     """
-    framing = Framing(size, mask)
+    framing = Framing(size, mask, color)
     if isinstance(source, str) and source.startswith(SAMPLES):
         return _from_folders([_samples(source, cines, seed)], framing, workers)
     if not isinstance(source, str | Path):
@@ -61,6 +64,11 @@ def resolve_source(
             raise UsageError(
                 f"the store {path} holds frames of {store.size[0]}x{store.size[1]} (height x width), "
                 f"not {size[0]}x{size[1]}: prepare the catalogue at this size, or ask for the size of the store"
+            )
+        if store.color != color:
+            raise UsageError(
+                f"the store {path} holds {store.color} frames, not {color}: prepare the catalogue with "
+                f"`usssl prepare --color {color}`, or ask for the colours of the store"
             )
         return store
     if path.is_dir():
@@ -122,7 +130,7 @@ def _from_table(table: pa.Table, framing: Framing, workers: int | None) -> Store
     stores = cache_folder("stores")
     out = stores / store_key(table, framing)
     known = [] if out.exists() else _stores_of_law(stores, framing)
-    report = prepare(table, out, size=framing.size, mask=framing.mask, known=known, workers=workers)
+    report = prepare(table, out, **asdict(framing), known=known, workers=workers)
     if report.failed and not report.kept:
         say(f"{_files(report.failed)} cannot be decoded; the reasons are in {report.failures}")
     return open_store(out)

@@ -1,7 +1,7 @@
 """The prepared store: every cine once, cropped and resized, read by memory map.
 
     STORE/index.arrow      catalogue columns, window, shard and offset of each cine; in its metadata size and hashes
-    STORE/shard-00000.bin  uint8 frames, cine after cine
+    STORE/shard-00000.bin  uint8 frames, grey or RGB, cine after cine
 
 Only the pages that are asked for are read from the disk, and all processes share them.
 """
@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -24,6 +25,8 @@ from usssl.errors import CatalogError
 
 STORE_FORMAT = "usssl store 1"
 INDEX = "index.arrow"
+_METADATA = b"usssl store"
+_NEEDED = frozenset(("size", "key", "law", "shards"))
 
 
 @dataclass(frozen=True)
@@ -52,6 +55,8 @@ class Store:
     Attributes:
         path: the folder.
         size: (height, width) of every frame, in pixels.
+        color: `grey` or `rgb`.
+        frame_shape: shape of a frame: (height, width), or (height, width, 3) for RGB.
         id: a hash of what the store was made from: the catalogue and the law of its frames.
         law: a hash of all that makes frames what they are; equal contents of stores of one law have equal frames.
     """
@@ -63,6 +68,8 @@ class Store:
         self._about = _about(self.path, self.table)
         height, width = self._about["size"]
         self.size: tuple[int, int] = (int(height), int(width))
+        self.color: str = self._about.get("color", "grey")
+        self.frame_shape: tuple[int, ...] = self.size if self.color == "grey" else (*self.size, 3)
         self.id: str = self._about["key"]
         self.law: str = self._about["law"]
         self._shards: dict[int, np.memmap] = {}
@@ -82,7 +89,7 @@ class Store:
     @property
     def frames_held(self) -> int:
         """Frames in the shards; cines of equal content share theirs."""
-        return sum(shard["bytes"] for shard in self._about["shards"]) // (self.size[0] * self.size[1])
+        return sum(shard["bytes"] for shard in self._about["shards"]) // math.prod(self.frame_shape)
 
     @cached_property
     def _places(self) -> tuple[np.ndarray, np.ndarray]:
@@ -92,8 +99,8 @@ class Store:
         return self.table.num_rows
 
     def __repr__(self) -> str:
-        height, width = self.size
-        return f"<Store {self.path}: {len(self)} cines, {int(self.frame_counts.sum())} frames of {width}x{height}>"
+        frames = f"{int(self.frame_counts.sum())} {self.color} frames of {self.size[1]}x{self.size[0]}"
+        return f"<Store {self.path}: {len(self)} cines, {frames}>"
 
     def __getstate__(self) -> dict[str, Any]:
         return {"path": self.path, "id": self.id}
@@ -104,16 +111,16 @@ class Store:
             raise CatalogError(f"{self.path} was replaced while it was in use: start again")
 
     def frames(self, cine: int) -> np.ndarray:
-        """All frames of a cine as a read-only view of the memory map, uint8 `(T, height, width)`."""
+        """All frames of a cine as a read-only view of the memory map, uint8 `(T, height, width[, 3])`."""
         shards, offsets = self._places
         if not -len(self) <= cine < len(self):
             raise IndexError(f"cine {cine} of {self.path}, which has {len(self)}")
         number = int(shards[cine])
         if number not in self._shards:
             self._shards[number] = np.memmap(self.path / self._about["shards"][number]["name"], np.uint8, "r")
-        count, (height, width) = int(self.frame_counts[cine]), self.size
-        start = int(offsets[cine])
-        return self._shards[number][start : start + count * height * width].reshape(count, height, width)
+        count, start = int(self.frame_counts[cine]), int(offsets[cine])
+        stop = start + count * math.prod(self.frame_shape)
+        return self._shards[number][start:stop].reshape(count, *self.frame_shape)
 
     def read(self, cine: int, indices: Sequence[int] | np.ndarray) -> np.ndarray:
         """Frames of a cine in the order asked for; repeats and negative numbers are allowed.
@@ -123,7 +130,7 @@ class Store:
             indices: frame numbers, each in [-T, T).
 
         Returns:
-            uint8 `(n, height, width)`, a copy.
+            uint8 `(n, height, width[, 3])`, a copy.
 
         Raises:
             IndexError: a cine or frame that is not there.
@@ -212,10 +219,18 @@ def open_store(path: str | Path, *, verify: bool = False) -> Store:
     return store
 
 
+def is_store(path: Path) -> bool:
+    """Whether a folder is a prepared store of this or another version."""
+    try:
+        return _METADATA in (open_mapped(path / INDEX).schema.metadata or {})
+    except CatalogError:
+        return False
+
+
 def _about(path: Path, table: pa.Table) -> dict[str, Any]:
     metadata = table.schema.metadata or {}
-    about = json.loads(metadata.get(b"usssl store", b"{}"))
-    if about.get("format") != STORE_FORMAT:
+    about = json.loads(metadata.get(_METADATA, b"{}"))
+    if about.get("format") != STORE_FORMAT or not set(about) >= _NEEDED:
         raise CatalogError(f"{path} is not a prepared store of this version: make it again with `usssl prepare`")
     return dict(about)
 
