@@ -49,7 +49,7 @@ class TokenHead(nn.Module):
         tokens = [self.feature(features) + self.types["feature"]]
         absent = [torch.zeros(len(features), dtype=torch.bool, device=features.device)]
         for kind, encoding in encodings.items():
-            tokens.append(self.kinds[kind](encoding.values) + self.types[kind])
+            tokens.append(self.kinds[kind](encoding.values.to(features.dtype)) + self.types[kind])
             absent.append(~encoding.known)
         seen = self.blocks(torch.stack(tokens, dim=1), src_key_padding_mask=torch.stack(absent, dim=1))
         return nn.functional.normalize(self.out(self.norm(seen[:, 0])), dim=1)
@@ -78,7 +78,7 @@ class ConcatHead(nn.Module):
             null = self.null[kind].expand(len(features), -1)
             if kind in encodings:
                 encoding = encodings[kind]
-                parts.append(torch.where(encoding.known[:, None], embed(encoding.values), null))
+                parts.append(torch.where(encoding.known[:, None], embed(encoding.values.to(features.dtype)), null))
             else:
                 parts.append(null)
         return nn.functional.normalize(self.mlp(torch.cat(parts, dim=1)), dim=1)

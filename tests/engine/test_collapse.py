@@ -1,0 +1,87 @@
+"""The collapse monitor: what it measures, and when it says so in words."""
+
+from __future__ import annotations
+
+from types import SimpleNamespace
+
+import pytest
+import torch
+from ignite.engine import Engine
+
+from usssl.engine.collapse import CollapseMonitor
+
+
+class Log:
+    def __init__(self) -> None:
+        self.lines: list[str] = []
+
+    def log(self, message: str) -> None:
+        self.lines.append(message)
+
+
+def watch(batches, every: int = 1) -> tuple[Log, list[dict[str, float]]]:
+    """Runs an engine over features of some batches, measuring every few steps."""
+    log, found = Log(), []
+    method = SimpleNamespace(watched=None)
+    monitor = CollapseMonitor(log, method)
+
+    def step(engine: Engine, batch) -> None:
+        method.watched = batch
+
+    engine = Engine(step)
+    monitor.attach(engine)
+    for number, batch in enumerate(batches):
+        engine.run([batch])
+        if number % every == 0:
+            found.append(monitor.measure())
+    return log, found
+
+
+def batch(spread: float, seed: int, rows: int = 16) -> tuple[torch.Tensor, torch.Tensor]:
+    generator = torch.Generator().manual_seed(seed)
+    cines = torch.arange(rows) // 2
+    places = torch.randn(rows // 2, 32, generator=generator).repeat_interleave(2, dim=0)
+    near = 0.1 * torch.randn(rows, 32, generator=generator)
+    return torch.ones(rows, 32) + spread * (places + near), cines + 100 * seed
+
+
+def test_healthy_features_are_measured_and_nothing_is_said() -> None:
+    log, found = watch([batch(3.0, seed) for seed in range(6)])
+    assert found[-1]["feature_std"] > 0.8
+    assert found[-1]["effective_rank"] > 10
+    assert found[-1]["same_cine_knn"] == 1
+    assert not log.lines
+
+
+def test_collapse_is_said_once_in_words_after_three_measures() -> None:
+    log, found = watch([batch(1e-4, seed) for seed in range(8)])
+    assert found[-1]["feature_std"] < 0.01
+    assert len(log.lines) == 1
+    assert "the features have collapsed" in log.lines[0]
+    assert "lower optimizer.lr" in log.lines[0]
+
+
+def test_one_bad_measure_is_not_yet_collapse() -> None:
+    batches = [batch(1e-4, 0), batch(1e-4, 1), *[batch(3.0, seed) for seed in range(2, 30)]]
+    log, _ = watch(batches, every=2)
+    assert not log.lines
+
+
+def test_features_on_one_line_are_collapse_too() -> None:
+    direction = torch.randn(1, 32)
+    lines = [(torch.randn(16, 1) * direction, torch.arange(16)) for _ in range(5)]
+    log, found = watch(lines)
+    assert found[-1]["effective_rank"] == pytest.approx(1, abs=0.01)
+    assert len(log.lines) == 1
+
+
+def test_the_newest_clips_count_and_too_few_say_nothing() -> None:
+    assert watch([batch(3.0, 0, rows=4)])[1] == [{}]
+    old, new = [batch(1e-4, seed) for seed in range(16)], [batch(3.0, seed) for seed in range(16, 32)]
+    assert watch([*old, *new])[1][-1]["feature_std"] > 0.8
+
+
+def test_a_method_that_shows_no_features_is_not_measured() -> None:
+    log = Log()
+    monitor = CollapseMonitor(log, SimpleNamespace(watched=None))
+    assert monitor.measure() == {}

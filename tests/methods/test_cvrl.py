@@ -1,0 +1,49 @@
+"""CVRL as a whole: its head, its loss, and what its gradient reaches."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+
+from tests.methods.tiny import CLIP, TinyEncoder, build, fake_views
+from usssl import methods
+from usssl.methods.functional import nt_xent
+
+
+def test_the_head_of_the_released_code_has_its_number_of_parameters() -> None:
+    with torch.device("meta"):
+        method = methods.build("cvrl", encoder=TinyEncoder(dim=2048), clip=CLIP)
+    assert sum(parameter.numel() for parameter in method.head.parameters()) == 12_863_616
+    kinds = [type(layer).__name__ for layer in method.head]
+    assert kinds == ["Linear", "CrossRankBatchNorm", "ReLU"] * 3 + ["Linear"]
+    assert method.head[1].momentum == 0.003
+    assert method.head[1].eps == 1e-5
+    assert method.head[-1].out_features == 128
+
+
+def test_the_loss_is_nt_xent_of_both_views_summed_over_directions() -> None:
+    method, views = build("cvrl"), fake_views("cvrl")
+    a, b = method.head(method.pooled(torch.cat([views["first"], views["second"]]))).chunk(2)
+    torch.testing.assert_close(method(views)["loss"], nt_xent(a, b, 0.1, reduction="sum"))
+    mean = build("cvrl", reduction="mean")(views)["loss"]
+    assert method(views)["loss"].item() == pytest.approx(2 * mean.item(), rel=1e-5)
+
+
+def test_every_frame_of_both_views_gets_gradient() -> None:
+    method, views = build("cvrl"), fake_views("cvrl")
+    for name in ("first", "second"):
+        views[name].requires_grad_()
+    method(views)["loss"].backward()
+    for name in ("first", "second"):
+        assert (views[name].grad.abs().sum(dim=(0, 2, 3, 4)) > 0).all()
+
+
+def test_swapping_views_or_permuting_cines_changes_nothing() -> None:
+    method, views = build("cvrl"), fake_views("cvrl")
+    loss = method(views)["loss"]
+    swapped = views | {"first": views["second"], "second": views["first"]}
+    torch.testing.assert_close(method(swapped)["loss"], loss, atol=1e-4, rtol=1e-4)
+    order = torch.tensor([3, 1, 0, 2, 7, 5, 6, 4])
+    torch.testing.assert_close(
+        method({name: value[order] for name, value in views.items()})["loss"], loss, atol=1e-4, rtol=1e-4
+    )

@@ -1,0 +1,73 @@
+"""A tiny clip encoder with batch normalisation, and methods small enough for a test."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from usssl import methods
+from usssl.arguments import ClipArguments
+from usssl.methods import Method
+from usssl.models.encoders import Encoder
+
+CLIP = ClipArguments(frames=4, step=1, size=(32, 32))
+SMALL: dict[str, dict[str, Any]] = {
+    "cvrl": {"hidden": 16, "hidden_layers": 2, "dim": 8},
+    "vtdl": {"queue": 24, "dim": 8, "bn_groups": 2},
+    "cate": {"width": 16, "layers": 1, "heads": 2, "dim": 8, "queue": 24, "bn_groups": 2},
+    "cep": {"queue": 24, "dim": 8, "hidden": 16, "bn_groups": 2},
+}
+
+
+class TinyEncoder(Encoder):
+    """Two convolutions over space and time."""
+
+    def __init__(self, dim: int = 12) -> None:
+        super().__init__()
+        self.dim, self.stride = dim, 4
+        self.layers = nn.Sequential(
+            nn.Conv3d(1, 6, (3, 5, 5), stride=(1, 4, 4), padding=(1, 2, 2)),
+            nn.BatchNorm3d(6),
+            nn.ReLU(),
+            nn.Conv3d(6, dim, 3, padding=1),
+        )
+
+    def features(self, clips: Tensor) -> Tensor:
+        return self.layers(clips.transpose(1, 2)).transpose(1, 2)
+
+    def forward(self, clips: Tensor) -> Tensor:
+        return self.features(clips).mean(dim=(-2, -1))  # in the precision that a test chose
+
+
+def build(name: str, **arguments: Any) -> Method:
+    """A small method with the same weights at every call."""
+    torch.manual_seed(0)
+    return methods.build(name, encoder=TinyEncoder(), clip=CLIP, **{**SMALL[name], **arguments})
+
+
+def fake_views(name: str, batch: int = 8, seed: int = 1) -> dict[str, Tensor]:
+    """Random views of the shapes that a method's `views` gives."""
+    generator = torch.Generator().manual_seed(seed)
+
+    def clips(*snippets: int) -> Tensor:
+        return torch.randn(batch, *snippets, 4, 1, 32, 32, generator=generator)
+
+    views = {
+        "cvrl": lambda: {"first": clips(), "second": clips()},
+        "vtdl": lambda: {"anchor": clips(), "positive": clips(), "negative": clips()},
+        "cep": lambda: {"snippets": clips(3), "key": clips()},
+        "cate": lambda: {
+            "a": clips(),
+            "b": clips(),
+            "shift_s": torch.randn(batch, generator=generator),
+            **_told(batch, generator),
+        },
+    }[name]()
+    return {**views, "cine": torch.arange(batch) // 2}
+
+
+def _told(batch: int, generator: torch.Generator) -> dict[str, Tensor]:
+    time, crop = (torch.randn(batch, numbers, generator=generator) for numbers in (9, 4))
+    return {"query_a/time": time, "query_b/time": -time, "query_a/crop": crop, "query_b/crop": -crop}

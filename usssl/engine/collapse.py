@@ -1,0 +1,71 @@
+"""Collapse, noticed while it happens: all clips looking alike to the encoder, though the loss may fall."""
+
+from __future__ import annotations
+
+import math
+from collections import deque
+
+import torch
+from ignite.engine import Engine, Events
+from torch import Tensor
+
+from usssl import progress
+from usssl.engine.run import Run
+from usssl.methods import Method
+from usssl.methods.functional import effective_rank, feature_std, same_group_neighbours
+
+_CLIPS = 256  # the newest that are measured together
+_LEAST = 8  # clips below which nothing can be said
+_LINES = 3  # logged lines in a row that must show collapse before it is said
+MIN_STD, MIN_RANK = 0.02, 1.5
+
+
+class CollapseMonitor:
+    """Measures how the features of the newest clips spread, whatever the method; its `measure` goes to the log.
+
+    `feature_std`: about 1 where features point everywhere, 0 where all are alike. `effective_rank`: how many dimensions
+    they use. `same_cine_knn`: how often a clip's nearest other clip is of the same cine, an online nearest-neighbour
+    classification that needs no labels.
+    """
+
+    def __init__(self, run: Run, method: Method) -> None:
+        self.run, self.method = run, method
+        self.features: deque[tuple[Tensor, Tensor]] = deque()
+        self.collapsed = 0
+
+    def attach(self, engine: Engine) -> None:
+        """Adds the handler to the trainer; attach it before the logger."""
+        engine.add_event_handler(Events.ITERATION_COMPLETED, self._remember)
+
+    def _remember(self, engine: Engine) -> None:
+        if self.method.watched is None:
+            return
+        self.features.append(self.method.watched)
+        while sum(len(features) for features, _ in self.features) - len(self.features[0][0]) >= _CLIPS:
+            self.features.popleft()
+
+    @torch.no_grad()
+    def measure(self) -> dict[str, float]:
+        """The measures of the newest clips; says so in words where they have collapsed."""
+        if sum(len(features) for features, _ in self.features) < _LEAST:
+            return {}
+        features, cines = (torch.cat(parts)[-_CLIPS:] for parts in zip(*self.features, strict=True))
+        found = {
+            "feature_std": float(feature_std(features)),
+            "effective_rank": float(effective_rank(features)),
+            "same_cine_knn": float(same_group_neighbours(features, cines)),
+        }
+        self._warn(found["feature_std"], found["effective_rank"], features.shape[1])
+        return {name: value for name, value in found.items() if math.isfinite(value)}
+
+    def _warn(self, std: float, rank: float, dim: int) -> None:
+        flat = std < MIN_STD or rank < MIN_RANK
+        self.collapsed = self.collapsed + 1 if flat else 0
+        if self.collapsed == _LINES:
+            message = (
+                "warning: the features have collapsed: all clips look nearly alike to the encoder (deviation "
+                f"{std:.3f} where 1 is spread out, {rank:.1f} of {dim} dimensions in use); stop the run and lower "
+                "optimizer.lr, raise trainer.batch_size, or bring more varied cines"
+            )
+            progress.say(message)
+            self.run.log(message)
