@@ -209,11 +209,16 @@ def deidentify(
     show_original: Annotated[
         bool, typer.Option("--show-original", help="Show in the review what was removed.")
     ] = False,
+    only_clean: Annotated[
+        bool, typer.Option("--only-clean", help="Refuse files in which text over the image may remain, as in stills.")
+    ] = False,
 ) -> None:
     """Write clean copies of DICOM and video files."""
     from usssl.cine import deidentify_folder
 
-    report = deidentify_folder(folder, out, key=key, workers=workers, show_original=show_original)
+    report = deidentify_folder(
+        folder, out, key=key, workers=workers, show_original=show_original, only_clean=only_clean
+    )
     for failure in report.failures:
         print(f"{failure.path}: {failure.reason}", file=sys.stderr)
     _close(report.written + report.already, "file", report.failed, out / "failures.csv", out)

@@ -15,7 +15,7 @@ from pydicom import dcmread
 
 from tests.cine.identified import SECRETS, STUDY, identified
 from tests.cine.screens import NAME, scanner_screen
-from usssl.cine import open_cine
+from usssl.cine import open_cine, write_dicom
 from usssl.cine.deidentify import Failure, Report, deidentify_folder
 from usssl.cine.deidentify_file import Cleaned
 from usssl.cine.dicom_pixels import set_pixels
@@ -177,6 +177,40 @@ def test_instances_of_a_patient_stay_together(done: Report) -> None:
     assert one.file_meta.TransferSyntaxUID.name == "RLE Lossless"
 
 
+def test_a_file_whose_pixels_are_not_surely_clean_claims_nothing(key: Path, tmp_path: Path) -> None:
+    """A still, and a cine in which nothing moves; the original's own NO is not to be relied on either."""
+    source, out = tmp_path / "source", tmp_path / "out"
+    source.mkdir()
+    moving = scanner_screen(6)[0]
+    for name, frames in {"moving": moving, "still": moving[:1], "frozen": np.repeat(moving[:1], 6, axis=0)}.items():
+        write_dicom(source / f"{name}.dcm", frames, 25, tags={"BurnedInAnnotation": "NO", "PatientID": name})
+    write_dicom(source / "admits.dcm", moving[:1], 25, tags={"BurnedInAnnotation": "YES", "PatientID": "admits"})
+    report = deidentify_folder(source, out, key=key, workers=1, guarded=False)
+    pseudonyms = Pseudonyms.from_file(key)
+    claims = {}
+    for name in ("moving", "still", "frozen", "admits"):
+        (path,) = (out / (pseudonyms.patient(name, "", "", "") or "")).glob("*.dcm")
+        clean = dcmread(path)
+        codes = [item.CodeValue for item in clean.DeidentificationMethodCodeSequence]
+        claims[name] = (clean.get("BurnedInAnnotation"), clean.PatientIdentityRemoved, codes)
+    assert claims == {
+        "moving": ("NO", "YES", ["113100", "113101"]),
+        "still": (None, "NO", ["113100"]),
+        "frozen": (None, "NO", ["113100"]),
+        "admits": ("YES", "NO", ["113100"]),
+    }
+    assert report.unsearched == 3
+    with (out / "look.csv").open(encoding="utf-8") as stream:
+        listed = {row["file"] for row in csv.DictReader(stream)}
+    clean_folder = out / (pseudonyms.patient("moving", "", "", "") or "")
+    assert listed == {path.relative_to(out).as_posix() for path in out.rglob("*.dcm") if path.parent != clean_folder}
+    strict = deidentify_folder(source, tmp_path / "strict", key=key, workers=1, guarded=False, only_clean=True)
+    assert (strict.written, strict.unsearched, strict.failed) == (1, 0, 3)
+    assert {failure.reason for failure in strict.failures} == {
+        "nothing moves in it, so that text over the image cannot be told from tissue"
+    }
+
+
 def test_thumbnails_show_the_image_and_no_letter_of_the_text(done: Report) -> None:
     page = done.review.read_text(encoding="utf-8")
     coded = re.findall(r'src="data:image/jpeg;base64,([^"]+)"', page)
@@ -219,11 +253,11 @@ def test_a_call_that_was_stopped_picks_up(
     calls = []
     real = module.clean_file
 
-    def stopped(*arguments: object) -> Cleaned:
+    def stopped(*arguments: object, **options: object) -> Cleaned:
         calls.append(1)
         if len(calls) == 2:
             raise KeyboardInterrupt
-        return real(*arguments)  # type: ignore[arg-type]
+        return real(*arguments, **options)  # type: ignore[arg-type]
 
     monkeypatch.setattr(module, "clean_file", stopped)
     with pytest.raises(KeyboardInterrupt):
@@ -282,6 +316,8 @@ def test_impossible_calls_are_refused_in_one_sentence(folder: Path, key: Path, d
         deidentify_folder(folder, tmp_path / "out", key=tmp_path / "out" / "k")
     with pytest.raises(OutputError, match="another key"):
         deidentify_folder(folder, done.out, key=tmp_path / "other.key")
+    with pytest.raises(OutputError, match="text may remain"):
+        deidentify_folder(folder, done.out, key=key, only_clean=True)
 
 
 def test_an_output_within_the_folder_is_not_read_again(folder: Path, key: Path, tmp_path: Path) -> None:

@@ -16,7 +16,9 @@ import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
+from typing import Any
 
 from usssl import __version__
 from usssl.cine.cine import Cine
@@ -101,6 +103,7 @@ def deidentify_folder(
     key: str | Path | None = None,
     workers: int | None = None,
     show_original: bool = False,
+    only_clean: bool = False,
     guarded: bool = True,
 ) -> Report:
     """Writes a clean copy of every cine of a folder; a call that was cut short picks up where it stopped.
@@ -108,10 +111,11 @@ def deidentify_folder(
     Args:
         folder: searched with its subfolders; links are not followed, hidden files not read.
         out: the folder of outputs, made if missing: `<patient>/<file>.dcm`, `.mp4` or `.png`, `review.html`,
-            `failures.csv` where files failed.
+            `look.csv` with the files in which text over the image may remain, `failures.csv` where files failed.
         key: the pseudonym key file; see `usssl.cine.pseudonym.key_path`.
         workers: files at a time; one a core where None.
         show_original: show in the review sheet what was removed.
+        only_clean: write no file in which text over the image may remain, as in stills; list it with the failures.
         guarded: decode each file in a process of its own, which a damaged file may hang or kill without harm; it costs
             about a second a file.
 
@@ -126,14 +130,16 @@ def deidentify_folder(
         raise UsageError(f"the output {out} is the folder of the originals; name another")
     refuse_key_inside(key, out)
     pseudonyms = Pseudonyms.from_file(key)
-    _begin(out, pseudonyms, show_original)
+    _begin(out, pseudonyms, show_original, only_clean)
     found, ignored = _files(folder, out)
-    run = _Run(out, pseudonyms, show_original, open_cine_guarded if guarded else open_cine)
+    clean = partial(clean_file, out=out, pseudonyms=pseudonyms, show_original=show_original, only_clean=only_clean)
+    run = _Run(out, pseudonyms, clean, open_cine_guarded if guarded else open_cine)
     with silenced():
         failures = list(run.work(found, workers or os.cpu_count() or 1))
     failures.sort(key=lambda failure: failure.number)
     _write_failures(out, failures)
     cleaned = _records(out)
+    _write_table(out / "look.csv", ["file"], [[one.file] for one in cleaned if not one.searched])
     review = write_review(out, cleaned, show_original)
     report = Report(
         out=out,
@@ -151,8 +157,10 @@ def deidentify_folder(
 class _Run:
     """The work on one folder, several files at a time."""
 
-    def __init__(self, out: Path, pseudonyms: Pseudonyms, show_original: bool, open_: Callable[[Path], Cine]) -> None:
-        self._out, self._pseudonyms, self._show_original, self._open = out, pseudonyms, show_original, open_
+    def __init__(
+        self, out: Path, pseudonyms: Pseudonyms, clean: Callable[[Cine, str], Cleaned], open_: Callable[[Path], Cine]
+    ) -> None:
+        self._out, self._pseudonyms, self._clean_file, self._open = out, pseudonyms, clean, open_
         self.written = self.already = 0
 
     def work(self, paths: list[Path], workers: int) -> Iterator[Failure]:
@@ -195,19 +203,20 @@ class _Run:
         if _is_done(self._out, record):
             return False
         with self._open(path) as cine:
-            cleaned = clean_file(cine, identity, self._out, self._pseudonyms, self._show_original)
+            cleaned = self._clean_file(cine, identity)
         with atomic_path(record) as temporary:
             temporary.write_text(json.dumps(cleaned.as_dict()), encoding="utf-8")
         return True
 
 
-def _begin(out: Path, pseudonyms: Pseudonyms, show_original: bool) -> None:
+def _begin(out: Path, pseudonyms: Pseudonyms, show_original: bool, only_clean: bool) -> None:
     """Makes the output folder, or checks that it was made in the same way."""
     made = {
         "usssl": __version__,
         "profile": basic_profile().edition,
         "key": pseudonyms.key_id,
         "originals_in_review": show_original,
+        "only_clean": only_clean,
     }
     note = out / "deidentify.json"
     try:
@@ -215,7 +224,12 @@ def _begin(out: Path, pseudonyms: Pseudonyms, show_original: bool) -> None:
         before = json.loads(note.read_text(encoding="utf-8")) if note.exists() else made
     except (OSError, ValueError) as error:
         raise OutputError(f"cannot use {out} for outputs: {error}") from None
-    for item, what in (("key", "another key"), ("originals_in_review", "another setting for originals in the review")):
+    settings = {
+        "key": "another key",
+        "originals_in_review": "another setting for originals in the review",
+        "only_clean": "another setting for files in which text may remain",
+    }
+    for item, what in settings.items():
         if before.get(item) != made[item]:
             raise OutputError(f"{out} was begun with {what}; name a new folder")
     _remove_stale(out)
@@ -260,14 +274,16 @@ def _records(out: Path) -> list[Cleaned]:
 
 
 def _write_failures(out: Path, failures: list[Failure]) -> None:
-    path = out / "failures.csv"
-    if not failures:
+    _write_table(out / "failures.csv", ["number", "reason"], [[one.number, one.public_reason] for one in failures])
+
+
+def _write_table(path: Path, header: list[str], rows: list[list[Any]]) -> None:
+    """Writes a table, or removes an earlier one where there are no rows."""
+    if not rows:
         path.unlink(missing_ok=True)
         return
     with atomic_path(path) as temporary, temporary.open("w", newline="", encoding="utf-8") as stream:
-        table = csv.writer(stream)
-        table.writerow(["number", "reason"])
-        table.writerows([failure.number, failure.public_reason] for failure in failures)
+        csv.writer(stream).writerows([header, *rows])
 
 
 def _summary(report: Report) -> str:

@@ -14,7 +14,7 @@ from usssl.cine.cine import Cine
 from usssl.cine.dicom_cleaning import clean_header, patient_of, silenced
 from usssl.cine.dicom_file import open_dicom
 from usssl.cine.dicom_pixels import set_pixels
-from usssl.cine.overlays import image_moves
+from usssl.cine.overlays import stillness_tells
 from usssl.cine.pseudonym import Pseudonyms
 from usssl.cine.sector import CELLS
 from usssl.cine.sector_mask import Mask, drawn_over, image_mask, mask_outside, sampled_frames, to_grey
@@ -36,7 +36,8 @@ class Cleaned:
         frames: number of frames.
         kept: share of the frame that is kept, 0 … 1.
         marks: share of the frame blacked within the image, as text and marks drawn over it.
-        searched: whether marks that stand still could be searched for; not in stills, and where nothing moves.
+        searched: whether marks that stand still could be told from tissue: not in stills, and where nothing or little
+            moves. Only then does the file state that its pixels are clean.
         before: JPEG, base64, of a frame with what was removed painted over.
         after: JPEG, base64, of the same frame of the clean file.
     """
@@ -55,7 +56,14 @@ class Cleaned:
         return asdict(self)
 
 
-def clean_file(cine: Cine, identity: str, out: Path, pseudonyms: Pseudonyms, show_original: bool = False) -> Cleaned:
+def clean_file(
+    cine: Cine,
+    identity: str,
+    out: Path,
+    pseudonyms: Pseudonyms,
+    show_original: bool = False,
+    only_clean: bool = False,
+) -> Cleaned:
     """Writes the clean copy of a cine: DICOM as DICOM, other stills as PNG, the rest as H.264 video without sound.
 
     Args:
@@ -64,9 +72,10 @@ def clean_file(cine: Cine, identity: str, out: Path, pseudonyms: Pseudonyms, sho
         out: the folder of outputs.
         pseudonyms: of patients and UIDs.
         show_original: let the thumbnail of the original show what was removed.
+        only_clean: refuse a cine in which text over the image may remain.
 
     Raises:
-        CineError: if it cannot be read, or no ultrasound image is found in it.
+        CineError: if it cannot be read, no ultrasound image is found in it, or it is refused.
         OutputError: if it cannot be written.
     """
     frames = sampled_frames(cine)
@@ -75,7 +84,10 @@ def clean_file(cine: Cine, identity: str, out: Path, pseudonyms: Pseudonyms, sho
         raise CineError(cine.source, "no ultrasound image was found in it, so that nothing tells what may stay")
     marks = drawn_over(frames, image)
     keep = image & ~marks
-    path = _write(cine, keep, identity, out, pseudonyms)
+    searched = stillness_tells(frames, image)
+    if only_clean and not searched:
+        raise CineError(cine.source, "nothing moves in it, so that text over the image cannot be told from tissue")
+    path = _write(cine, keep, identity, out, pseudonyms, searched)
     shown = frames[len(frames) // 2]
     return Cleaned(
         id=identity,
@@ -83,15 +95,15 @@ def clean_file(cine: Cine, identity: str, out: Path, pseudonyms: Pseudonyms, sho
         frames=len(cine),
         kept=round(float(keep.mean()), 4),
         marks=round(float(marks.mean()), 4),
-        searched=image_moves(frames, image),
+        searched=searched,
         before=_thumbnail(shown if show_original else _painted(shown, image, marks)),
         after=_thumbnail(mask_outside(shown[None], keep)[0]),
     )
 
 
-def _write(cine: Cine, keep: Mask, identity: str, out: Path, pseudonyms: Pseudonyms) -> Path:
+def _write(cine: Cine, keep: Mask, identity: str, out: Path, pseudonyms: Pseudonyms, searched: bool) -> Path:
     if cine.facts.container == "dicom":
-        return _write_dicom(cine, keep, identity, out, pseudonyms)
+        return _write_dicom(cine, keep, identity, out, pseudonyms, searched)
     folder = out / "UNKNOWN"
     folder.mkdir(parents=True, exist_ok=True)
     if len(cine) == 1:
@@ -103,12 +115,12 @@ def _write(cine: Cine, keep: Mask, identity: str, out: Path, pseudonyms: Pseudon
     return write_video(folder / f"{identity}.mp4", _masked(cine, keep), cine.fps or _FALLBACK_FPS)
 
 
-def _write_dicom(cine: Cine, keep: Mask, identity: str, out: Path, pseudonyms: Pseudonyms) -> Path:
+def _write_dicom(cine: Cine, keep: Mask, identity: str, out: Path, pseudonyms: Pseudonyms, searched: bool) -> Path:
     file = open_dicom(cine.source)
     try:
         with silenced():
             folder = out / patient_of(file.dataset, pseudonyms)
-            clean = clean_header(file.dataset, pseudonyms, identity)
+            clean = clean_header(file.dataset, pseudonyms, identity, pixels_are_clean=searched)
     finally:
         file.stream.close()
     # A palette or a video codec gives three channels to what is grey; RGB stays RGB.

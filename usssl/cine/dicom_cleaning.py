@@ -14,7 +14,8 @@ from usssl.cine.confidentiality import basic_profile
 from usssl.cine.pseudonym import Pseudonyms
 
 IMPLEMENTATION_UID = "2.25.302988532803821715794650330435809293410"  # a UUID (PS3.5 B.2), made once for usssl
-METHODS = (("113100", "Basic Application Confidentiality Profile"), ("113101", "Clean Pixel Data Option"))
+BASIC_PROFILE = ("113100", "Basic Application Confidentiality Profile")
+CLEAN_PIXELS = ("113101", "Clean Pixel Data Option")
 
 _DUMMIES = {
     "DA": "19000101",
@@ -41,15 +42,19 @@ _LEAST_IDENTIFIER = 3
 _DEPTH = 16
 
 
-def clean_header(dataset: Any, pseudonyms: Pseudonyms, identity: str) -> Any:
+def clean_header(dataset: Any, pseudonyms: Pseudonyms, identity: str, *, pixels_are_clean: bool = True) -> Any:
     """A new data set that holds what the Basic Profile lets through, and says that it was de-identified.
 
-    Pixel data are left to `usssl.cine.dicom_pixels.set_pixels`.
+    Pixel data are left to `usssl.cine.dicom_pixels.set_pixels`. Where text may still stand in them, nothing is claimed:
+    PatientIdentityRemoved, which speaks of attributes and pixels both (PS3.3 C.7.1.1), is NO, the Clean Pixel Data
+    Option is not named, and BurnedInAnnotation is left out, which means that there may be some (C.7.6.1), unless the
+    original admits to it.
 
     Args:
         dataset: a pydicom data set; it is only read.
         pseudonyms: of patients and UIDs, the same for all files of a run.
         identity: what tells this file from others, for the UID of an instance that has none.
+        pixels_are_clean: the pixels will hold no text.
 
     Returns:
         A pydicom data set with file meta information but for the transfer syntax.
@@ -62,17 +67,20 @@ def clean_header(dataset: Any, pseudonyms: Pseudonyms, identity: str) -> Any:
         _sweep(cleaned, _identifiers(dataset))
         cleaned.SpecificCharacterSet = "ISO_IR 192"
         cleaned.PatientName = cleaned.PatientID = patient
-        cleaned.PatientIdentityRemoved = "YES"
-        cleaned.BurnedInAnnotation = "NO"
+        cleaned.PatientIdentityRemoved = "YES" if pixels_are_clean else "NO"
+        if pixels_are_clean:
+            cleaned.BurnedInAnnotation = "NO"
+        elif cleaned.get("BurnedInAnnotation") != "YES":
+            cleaned.pop("BurnedInAnnotation", None)
         cleaned.LongitudinalTemporalInformationModified = "REMOVED"
         # LO holds at most 64 characters a value.
         cleaned.DeidentificationMethod = [
             f"usssl {__version__}",
             basic_profile().edition,
-            "pixels outside the sector blacked",
+            "pixels outside the sector blacked" + ("" if pixels_are_clean else "; text within it may remain"),
         ]
         codes = []
-        for value, meaning in METHODS:
+        for value, meaning in (BASIC_PROFILE, CLEAN_PIXELS) if pixels_are_clean else (BASIC_PROFILE,):
             item = Dataset()
             item.CodeValue, item.CodingSchemeDesignator, item.CodeMeaning = value, "DCM", meaning
             codes.append(item)

@@ -22,7 +22,7 @@ def static_overlay(frames: Frames, within: Mask) -> Mask:
     A mark is brighter than its surroundings by 30 grey levels within the width of a letter's stroke, and changes over
     time by less than 35 % of what the moving image does; marks that change by less than 60 % count beside one.
     Neighbouring marks are joined to blocks, so that no letter can be read from its black outline. In a still, or a
-    cine in which nothing moves, marks cannot be told from tissue and none are found; `image_moves` tells.
+    cine in which nothing moves, marks cannot be told from tissue and none are found; `stillness_tells` says so.
 
     Args:
         frames: uint8 `(n, H, W)` or `(n, H, W, 3)`, spread over the cine.
@@ -31,18 +31,12 @@ def static_overlay(frames: Frames, within: Mask) -> Mask:
     Returns:
         bool `(H, W)`.
     """
-    found = np.zeros(within.shape, dtype=bool)
     motion = _motion(frames, within)
-    if motion < LEAST_MOTION:
-        return found
-    mean = _brightest(frames).mean(axis=0).round().astype(np.uint8)
-    letter = max(9, int(min(within.shape) * 0.025)) | 1
-    stroke = cv2.morphologyEx(mean, cv2.MORPH_TOPHAT, cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (letter, letter)))
-    change = _change(frames)
-    marks = ((stroke >= LEAST_CONTRAST) & (change <= max(1.5, 0.35 * motion)) & within).astype(np.uint8)
-    marks = _marks_not_layers(marks, letter)
-    if marks.sum() > MOST_OF_IMAGE * within.sum():
-        return found
+    letter = _letter(within)
+    stroke, change = _stroke(frames, letter), _change(frames)
+    marks = _still_marks(stroke, change, motion, within)
+    if marks is None:
+        return np.zeros(within.shape, dtype=bool)
     near = cv2.dilate(marks, np.ones((letter, 2 * letter + 1), np.uint8))
     weak = (stroke >= LEAST_CONTRAST // 2) & (change <= max(1.5, 0.6 * motion)) & (near > 0) & within
     blocks = cv2.morphologyEx(marks | weak.astype(np.uint8), cv2.MORPH_CLOSE, np.ones((letter, letter), np.uint8))
@@ -52,6 +46,12 @@ def static_overlay(frames: Frames, within: Mask) -> Mask:
 def image_moves(frames: Frames, within: Mask) -> bool:
     """Whether the image changes enough over time for `static_overlay` to see what does not."""
     return _motion(frames, within) >= LEAST_MOTION
+
+
+def stillness_tells(frames: Frames, within: Mask) -> bool:
+    """Whether `static_overlay` could tell marks from tissue: the image moves, and not too much of it stands still."""
+    stroke, change = _stroke(frames, _letter(within)), _change(frames)
+    return _still_marks(stroke, change, _motion(frames, within), within) is not None
 
 
 def colour_overlay(frames: Frames, within: Mask) -> Mask:
@@ -80,6 +80,29 @@ def colour_overlay(frames: Frames, within: Mask) -> Mask:
     # Chroma is stored at half resolution in most files: a pixel alone is noise, a patch bleeds by two pixels.
     patches = cv2.morphologyEx(coloured, cv2.MORPH_OPEN, np.ones((2, 2), np.uint8))
     return np.asarray(cv2.dilate(patches, np.ones((5, 5), np.uint8)) > 0)
+
+
+def _letter(within: Mask) -> int:
+    """The width of a letter's surroundings, in pixels, odd."""
+    return max(9, int(min(within.shape) * 0.025)) | 1
+
+
+def _stroke(frames: Frames, letter: int) -> npt.NDArray[np.uint8]:
+    """How much brighter each pixel of the mean frame is than its surroundings."""
+    mean = _brightest(frames).mean(axis=0).round().astype(np.uint8)
+    disc = cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (letter, letter))
+    return np.asarray(cv2.morphologyEx(mean, cv2.MORPH_TOPHAT, disc))
+
+
+def _still_marks(
+    stroke: npt.NDArray[np.uint8], change: npt.NDArray[np.float32], motion: float, within: Mask
+) -> npt.NDArray[np.uint8] | None:
+    """Thin bright marks that stand still; None where nothing moves, or so much stands still that it must be tissue."""
+    if motion < LEAST_MOTION:
+        return None
+    marks = ((stroke >= LEAST_CONTRAST) & (change <= max(1.5, 0.35 * motion)) & within).astype(np.uint8)
+    marks = _marks_not_layers(marks, _letter(within))
+    return None if marks.sum() > MOST_OF_IMAGE * within.sum() else marks
 
 
 def _brightest(frames: Frames) -> Frames:
