@@ -94,8 +94,10 @@ def index(
 ) -> None:
     """List all cines of some folders in a catalogue."""
     from usssl.data import index_folders
+    from usssl.progress import say
 
     report = index_folders(folders, out, labels=labels, workers=workers)
+    say(str(report))
     _close(report.cines, "cine", report.failed, report.failures, out)
 
 

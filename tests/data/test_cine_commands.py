@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 
@@ -28,14 +29,19 @@ def test_index_then_prepare_in_colour_and_masked(
 ) -> None:
     for number in range(2):
         write_cine(tmp_path / "cines" / f"{number}.mkv", seed=number)
+    shutil.copy(tmp_path / "cines" / "1.mkv", tmp_path / "cines" / "copy.mkv")
     (tmp_path / "cines" / "broken.mp4").write_bytes(b"not a video")
+    (tmp_path / "cines" / "sound.wav").write_bytes(b"RIFF")
+    (tmp_path / "cines" / "labels.csv").write_text("file,split\n0.mkv,train\n1.mkv,test\ngone.mkv,test\n")
     catalog, store = tmp_path / "c.parquet", tmp_path / "store"
     code, out, err = usssl(capsys, "index", tmp_path / "cines", "-o", catalog, "--workers", 1)
-    assert (code, out) == (1, f"2 cines in {catalog}\n")
+    assert (code, out) == (1, f"3 cines in {catalog}\n")
+    told = "train 1, test 1, withheld 1; 1 duplicate; 1 row of labels without a cine; no cines: 1 .csv, 1 .wav\n"
+    assert told in err or told.replace("test 1, withheld 1", "test 2") in err
     assert f"1 file failed; the reasons are in {catalog}.failures.csv" in err
     options = ("--size", 24, 40, "--color", "rgb", "--mask", "--workers", 1)
     code, out, _ = usssl(capsys, "prepare", catalog, "-o", store, *options)
-    assert (code, out) == (0, f"2 cines in {store}\n")
+    assert (code, out) == (0, f"3 cines in {store}\n")
     made = open_store(store)
     assert (made.color, made.size) == ("rgb", (24, 40))
     code, _, err = usssl(capsys, "prepare", catalog, "-o", store, "--color", "green")

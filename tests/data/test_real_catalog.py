@@ -25,7 +25,6 @@ STATED = {
     "size_bytes": ("size_bytes",),
 }
 
-DROPPED = "two packets of one byte each stand for frames that the encoder dropped"
 EXPLAINED = {
     ("video_io/files/video_90.mov", "width"): "the table states the stored size; it is shown turned by 90 degrees",
     ("video_io/files/video_90.mov", "height"): "as its width",
@@ -39,10 +38,6 @@ EXPLAINED = {
     ("us_misc/files/gastroc_jumping_048.png", "fps"): "a still has no rate; the table states that of its recording",
     ("us_misc/files/gastroc_jumping_048.png", "codec"): "all still images are of the codec 'image'",
     ("dicom_us/files/mpeg4avc_in_dicom_75f.dcm", "pixel_format"): "that of the video stream inside, not of the header",
-    **{
-        (f"ut_interaction/clips/set1/{name}.avi", "frames"): DROPPED
-        for name in ("0_1_4", "1_1_2", "2_1_1", "3_1_3", "4_1_0", "5_1_5")
-    },
 }
 
 

@@ -51,6 +51,24 @@ class IndexReport:
     unmatched: int = 0
     disagreements: int = 0
 
+    def __str__(self) -> str:
+        """One line for a person: splits, duplicates, what was passed over, where labels and files disagree."""
+        notes = [" ".join(f"{name} {count}," for name, count in self.splits.items() if count).rstrip(",")]
+        if self.duplicates:
+            notes.append(_counted(self.duplicates, "duplicate"))
+        if self.unmatched:
+            notes.append(f"{_counted(self.unmatched, 'row')} of labels without a cine")
+        if self.disagreements:
+            notes.append(f"{_counted(self.disagreements, 'cine')} with other facts than the labels say")
+        if self.skipped:
+            kinds = sorted(self.skipped.items(), key=lambda kind: (-kind[1], kind[0]))
+            notes.append("no cines: " + ", ".join(f"{count} {ending}" for ending, count in kinds))
+        return "; ".join(note for note in notes if note)
+
+
+def _counted(count: int, what: str) -> str:
+    return f"{count} {what}" if count == 1 else f"{count} {what}s"
+
 
 def index_folders(
     folders: Sequence[str | Path] | str | Path,
