@@ -43,7 +43,7 @@ def write_as(path, ds, array, name):
     ds.file_meta = pydicom.dataset.FileMetaDataset()
     ds.file_meta.TransferSyntaxUID = pydicom.uid.UID(syntax)
     ds.PixelData = array.astype(array.dtype.newbyteorder(order)).tobytes()
-    ds["PixelData"].VR = "OW"
+    ds["PixelData"].VR = "OB" if array.itemsize == 1 and name != "implicit" else "OW"
     pydicom.dcmwrite(
         path, ds, implicit_vr=name == "implicit", little_endian=name != "big endian", enforce_file_format=True
     )
@@ -58,6 +58,22 @@ def test_native_syntaxes(path, name):
     deep = rng.integers(0, 4096, (3, 8, 10), dtype=np.uint16)
     write_as(path, dicom(8, 10, 3, BitsAllocated=16, BitsStored=12, HighBit=11), deep, name)
     np.testing.assert_array_equal(np.asarray(open_cine(path)), np.rint(deep / 4095 * 255))
+
+
+@pytest.mark.parametrize("size", [(8, 10), (3, 5)])
+def test_bytes_in_words_of_big_endian_change_places(path, size):
+    """PS3.5 8.1.1: VR OW swaps 8-bit samples in big endian; the frames of odd size share words."""
+    frames = np.random.default_rng(1).integers(0, 256, (4, *size, 3), dtype=np.uint8)
+    ds = dicom(*size, 4, "RGB")
+    ds.file_meta = pydicom.dataset.FileMetaDataset()
+    ds.file_meta.TransferSyntaxUID = pydicom.uid.ExplicitVRBigEndian
+    ds.PixelData = np.frombuffer(frames.tobytes(), np.uint16).byteswap().tobytes()
+    ds["PixelData"].VR = "OW"
+    pydicom.dcmwrite(path, ds, implicit_vr=False, little_endian=False, enforce_file_format=True)
+    expected = pydicom.dcmread(path).pixel_array
+    np.testing.assert_array_equal(np.asarray(open_cine(path)), expected)
+    np.testing.assert_array_equal(expected, frames)
+    np.testing.assert_array_equal(open_cine(path)[[3, 1]], frames[[3, 1]])
 
 
 def test_deflated(path, scene):

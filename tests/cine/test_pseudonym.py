@@ -1,6 +1,5 @@
 from __future__ import annotations
 
-import os
 import stat
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -10,6 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pydicom.uid import UID
 
+from tests.nobody import as_nobody, needs_users, reachable_folder
 from usssl.cine.pseudonym import KEY_VARIABLE, Pseudonyms, key_path, load_key, refuse_key_inside
 from usssl.errors import OutputError, UsageError
 
@@ -98,11 +98,13 @@ def test_a_key_inside_the_output_is_refused(tmp_path: Path) -> None:
     refuse_key_inside(tmp_path / "k", tmp_path / "out")
 
 
-@pytest.mark.skipif(os.geteuid() == 0, reason="root writes everywhere")
-def test_a_folder_that_cannot_be_written_is_one_sentence(tmp_path: Path) -> None:
-    tmp_path.chmod(0o500)
-    with pytest.raises(OutputError, match="cannot make the pseudonym key"):
-        load_key(tmp_path / "k")
+@needs_users
+def test_a_folder_that_cannot_be_written_is_one_sentence() -> None:
+    with reachable_folder() as folder:
+        folder.chmod(0o555)
+        with as_nobody(), pytest.raises(OutputError, match="cannot make the pseudonym key"):
+            load_key(folder / "k")
+        folder.chmod(0o755)
 
 
 def test_neither_repr_nor_key_id_gives_the_key_away() -> None:

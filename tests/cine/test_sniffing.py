@@ -4,6 +4,7 @@ import shutil
 import numpy as np
 import pytest
 
+from tests.nobody import as_nobody, needs_users, reachable_folder
 from usssl.cine import open_cine, write_dicom, write_video
 from usssl.errors import CineError
 
@@ -76,13 +77,16 @@ def test_a_named_pipe_is_refused_at_once(tmp_path):
     assert "regular file" in reason(tmp_path / "pipe")
 
 
-def test_no_permission(tmp_path):
-    if not hasattr(os, "geteuid") or os.geteuid() == 0:
-        pytest.skip("root may read every file, so a refusal cannot be tested")
-    path = tmp_path / "closed.mp4"
-    path.write_bytes(b"x")
-    path.chmod(0)
-    assert "permission denied" in reason(path)
+@needs_users
+def test_no_permission():
+    with reachable_folder() as folder:
+        closed, open_to_all = folder / "closed.mp4", folder / "open.mp4"
+        for path, mode in ((closed, 0), (open_to_all, 0o644)):
+            path.write_bytes(b"x")
+            path.chmod(mode)
+        with as_nobody():
+            assert reason(closed) == "permission denied"
+            assert "no known kind" in reason(open_to_all)
 
 
 def test_a_link_that_leads_to_itself(tmp_path):

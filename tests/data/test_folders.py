@@ -1,10 +1,10 @@
 from __future__ import annotations
 
-import os
 from pathlib import Path
 
 import pytest
 
+from tests.nobody import as_nobody, needs_users, reachable_folder
 from usssl.data.folders import is_sequence, list_folders
 from usssl.errors import UsageError
 
@@ -52,14 +52,19 @@ def test_a_link_to_another_place_is_followed_and_a_dangling_one_is_listed(tmp_pa
     assert [(path, reason) for _, path, reason in listing.closed] == [("gone.mp4", "no such file or directory")]
 
 
-@pytest.mark.skipif(not hasattr(os, "geteuid") or os.geteuid() == 0, reason="root may list every folder")
-def test_a_folder_without_permission_is_listed(tmp_path: Path) -> None:
-    touch(tmp_path / "shut" / "x.mp4")
-    (tmp_path / "shut").chmod(0)
-    try:
-        assert [path for _, path, _ in list_folders([tmp_path]).closed] == ["shut"]
-    finally:
-        (tmp_path / "shut").chmod(0o700)
+@needs_users
+def test_a_folder_without_permission_is_listed() -> None:
+    with reachable_folder() as folder:
+        touch(folder / "shut" / "x.mp4")
+        touch(folder / "y.mp4")
+        (folder / "shut").chmod(0)
+        with as_nobody():
+            listing = list_folders([folder])
+        (folder / "shut").chmod(0o700)
+    assert [(path, reason) for _, path, reason in listing.closed] == [
+        ("shut", "the folder cannot be listed: Permission denied")
+    ]
+    assert [found.path for found in listing.found] == ["y.mp4"]
 
 
 def test_a_folder_of_numbered_images_is_one_cine(tmp_path: Path) -> None:

@@ -22,6 +22,15 @@ def reader_at(stream: BinaryIO) -> Callable[[int, int], bytes]:
     return partial(os.pread, handle) if hasattr(os, "pread") else partial(_sought, stream)
 
 
+def read_swapped(read: Callable[[int, int], bytes], start: int, length: int, offset: int) -> bytes:
+    """Bytes of 16-bit words whose two bytes have changed places; the words are counted from `start`."""
+    before = (offset - start) % 2
+    data = bytearray(read(before + length + (before + length) % 2, offset - before))
+    data[len(data) // 2 * 2 :] = b""
+    data[0::2], data[1::2] = data[1::2], data[0::2]
+    return bytes(data[before : before + length])
+
+
 def _sought(stream: BinaryIO, length: int, offset: int) -> bytes:
     stream.seek(offset)
     return stream.read(length)

@@ -7,12 +7,13 @@ from collections import deque
 from collections.abc import Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from usssl.cine.bytes_at import reader_at
+from usssl.cine.bytes_at import read_swapped, reader_at
 from usssl.cine.dicom_codecs import JPEG_DCT, NATIVE, RLE, VIDEO, PixelLayout, is_supported, stored_samples
 from usssl.cine.dicom_display import Display, display_of, to_bytes
 from usssl.cine.dicom_file import DicomFile, open_dicom
@@ -104,6 +105,8 @@ class DicomSource(FrameSource):
 
     def _read(self, segments: Sequence[Segment]) -> bytes:
         read = reader_at(self._file.stream)
+        if self._file.swapped:
+            read = partial(read_swapped, read, self._file.start)
         parts = [read(length, offset) for offset, length in segments]
         return parts[0] if len(parts) == 1 else b"".join(parts)
 

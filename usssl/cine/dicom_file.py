@@ -33,6 +33,7 @@ class DicomFile:
         start: offset of the value of the Pixel Data element in `stream`.
         length: bytes of that value, or None where it is encapsulated.
         size: bytes of `stream`.
+        swapped: 8-bit samples lie in 16-bit words of big endian (VR OW), so that neighbours have changed places.
     """
 
     dataset: Any
@@ -41,6 +42,7 @@ class DicomFile:
     start: int
     length: int | None
     size: int
+    swapped: bool = False
 
 
 def open_dicom(path: Path) -> DicomFile:
@@ -63,9 +65,10 @@ def open_dicom(path: Path) -> DicomFile:
             warnings.simplefilter("ignore")  # of odd values that have no part in the pixels
             config.settings.reading_validation_mode = config.IGNORE
             dataset = dcmread(stream, stop_before_pixels=True, force=True, defer_size=_LONG_ELEMENT)
-        start, length = _pixel_element(path, stream, dataset)
+        start, length, is_words = _pixel_element(path, stream, dataset)
         syntax = EXPLICIT_LITTLE if declared == DEFLATED else declared or _guessed_syntax(dataset)
-        return DicomFile(dataset, syntax, stream, start, length, stream.seek(0, io.SEEK_END))
+        swapped = syntax == EXPLICIT_BIG and is_words and dataset.get("BitsAllocated") == 8
+        return DicomFile(dataset, syntax, stream, start, length, stream.seek(0, io.SEEK_END), swapped)
     except InvalidDicomError:
         stream.close()
         raise CineError(path, "it is not a DICOM file") from None
@@ -112,7 +115,8 @@ def _guessed_syntax(dataset: Any) -> str:
     return IMPLICIT_LITTLE if implicit else EXPLICIT_LITTLE if little else EXPLICIT_BIG
 
 
-def _pixel_element(path: Path, stream: BinaryIO, dataset: Any) -> tuple[int, int | None]:
+def _pixel_element(path: Path, stream: BinaryIO, dataset: Any) -> tuple[int, int | None, bool]:
+    """(offset, length or None, whether the value is of 16-bit words) of the pixel data."""
     implicit, little = dataset.original_encoding
     order: Literal["little", "big"] = "big" if little is False else "little"
     head = stream.read(8)
@@ -121,13 +125,13 @@ def _pixel_element(path: Path, stream: BinaryIO, dataset: Any) -> tuple[int, int
         raise CineError(path, "its pixels are floating point numbers, which are not read")
     if tag != (0x7FE0, 0x0010):
         raise CineError(path, _without_pixels(dataset))
-    if implicit:
+    if implicit or not (head[4:6].isalpha() and head[4:6].isupper()):  # some writers mix up the two
         length = int.from_bytes(head[4:8], order)
     elif head[4:6] in _LONG_VRS:
         length = int.from_bytes(stream.read(4), order)
     else:
         raise CineError(path, "its pixel data element is damaged")
-    return stream.tell(), None if length == _UNDEFINED else length
+    return stream.tell(), None if length == _UNDEFINED else length, head[4:6] == b"OW"
 
 
 def _without_pixels(dataset: Any) -> str:

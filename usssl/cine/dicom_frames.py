@@ -156,7 +156,7 @@ def _by_markers(
 def _ends_with_marker(stream: BinaryIO, fragment: Segment) -> bool:
     """JPEG, JPEG-LS and JPEG 2000 all end a picture with FFD9, which may be padded."""
     offset, length = fragment
-    return reader_at(stream)(min(4, length), offset + max(0, length - 4)).rstrip(b"\0").endswith(b"\xff\xd9")
+    return reader_at(stream)(min(4, length), offset + max(0, length - 4)).rstrip(b"\0\xff").endswith(b"\xff\xd9")
 
 
 def _count_warnings(declared: int | None, present: int) -> tuple[str, ...]:

@@ -136,4 +136,4 @@ def jpeg2000_header(data: bytes) -> Jpeg2000Header:
 
 def is_complete_jpeg(data: bytes) -> bool:
     """True where JPEG data end with their end marker, but for padding: libjpeg fills up what is missing with grey."""
-    return data[-64:].rstrip(b"\0").endswith(b"\xff\xd9")
+    return data[-64:].rstrip(b"\0\xff").endswith(b"\xff\xd9")
