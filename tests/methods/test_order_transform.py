@@ -10,9 +10,10 @@ from usssl import methods
 from usssl.arguments import ClipArguments
 from usssl.augment.geometry import compose, transform
 from usssl.augment.seeds import Seeds
+from usssl.data.sampling import Timeline
 from usssl.methods import Clips
 from usssl.methods.functional import order_label
-from usssl.methods.order_transform import MovingClips, OrderTransform, _edge, _inside, shuffle
+from usssl.methods.order_transform import OrderTransform, _edge, _inside, shuffle
 from usssl.models import encoders
 
 SIZE = (56, 72)
@@ -32,7 +33,7 @@ def clips(batch: int = 8, *, frozen: bool = False) -> Clips:
     frames = torch.randint(20, 255, (batch, 4, *sector.shape[1:]), generator=generator, dtype=torch.uint8)
     if frozen:
         frames = frames[:, :1].expand_as(frames)
-    return Clips(frames * sector[:, None], sector, torch.arange(batch))
+    return Clips((frames * sector[:, None])[:, None, :, None], sector, torch.arange(batch))
 
 
 def build(**arguments: object) -> OrderTransform:
@@ -142,9 +143,10 @@ def test_an_untrained_method_is_near_chance() -> None:
 
 def test_clips_start_where_every_step_moves_and_slow_ones_do_not_drown_fast_ones() -> None:
     motion = np.array([0.1] * 10 + [2.0] * 30 + [0.1] * 2 + [20.0] * 6)
-    weights = MovingClips(frames=2, step=1, min_motion=1.0).start_weights(motion, frames=49)
-    assert len(weights) == 48
+    weights = build().sampler().weights(motion)
     assert (weights[motion < 1] == 0).all()
     slow, fast = weights[motion == 2].sum(), weights[motion == 20].sum()
     assert slow == pytest.approx(fast)
-    assert MovingClips(4, 8, 1.0).start_weights(motion[:10], frames=20).size == 0
+    sampler = build().sampler()
+    assert (sampler.frames, sampler.stride, sampler.min_motion) == (4, 8, 1.0)
+    assert sampler.prepare(Timeline.regular(20, 30.0), np.zeros((20, 8, 8), np.uint8)) is None

@@ -67,9 +67,9 @@ def pretrain(
         run.drop_metrics_after(state.step)
     else:
         run.write_provenance(seed=typed.seed, data={"source": source, "cines": len(train), "store": store.id})
-    batches = ClipBatches(store, train, method.clip_sampler(), typed.data.clip, typed.trainer.batch_size, typed.seed)
+    batches = ClipBatches(store, train, method.sampler(), typed.trainer.batch_size, typed.seed)
     if batches.skipped:
-        run.log(f"{batches.skipped} of {len(train)} training cines offer no moving clip and are left out")
+        run.log(f"{batches.skipped} of {len(train)} training cines offer no clip and are left out")
     steps_per_epoch = max(1, int(typed.trainer.clips_per_epoch) // typed.trainer.batch_size)
     loader = batches.loader(state.step, steps_per_epoch * typed.trainer.epochs, int(typed.trainer.workers))
     training = Training(method, _forward(method, typed.seed), typed, loader, steps_per_epoch, state)
@@ -77,7 +77,7 @@ def pretrain(
     logger.attach(training.trainer)
     Progress(training, "Pretraining").attach(training.trainer)
     if held_out_cines:
-        held_out = ClipBatches(store, held_out_cines, method.clip_sampler(), typed.data.clip, 32, typed.seed + 1)
+        held_out = ClipBatches(store, held_out_cines, method.sampler(), 32, typed.seed + 1)
         every = max(1, typed.trainer.epochs // 10)
         measure = lambda: measure_method(method, held_out, bf16=training.bf16)  # noqa: E731
         Validation(measure, logger, every_epochs=every).attach(training.trainer)

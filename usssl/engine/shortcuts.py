@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -73,7 +73,7 @@ def check_shortcuts(run: Run, *, clips: int = 768, out: Path | None = None) -> l
     cines = split_cines(store, "test") or split_cines(store, "val")
     if not cines:
         raise UsageError("there are no held-out cines: give a `split` column in labels.csv")
-    batches = ClipBatches(store, cines, method.clip_sampler(), recipe.data.clip, _BATCH, recipe.seed + 2)
+    batches = ClipBatches(store, cines, method.sampler(), _BATCH, recipe.seed + 2)
     conditions: dict[str, tuple[Callable[[Clips], Clips], Callable[[Tensor], Tensor]]] = {
         "held_out": (_same, _same),
         "frozen": (freeze, _same),
@@ -91,7 +91,7 @@ def check_shortcuts(run: Run, *, clips: int = 768, out: Path | None = None) -> l
 
 def freeze(clips: Clips) -> Clips:
     """The same clips with their first frame in place of all."""
-    return Clips(clips.frames[:, :1].expand_as(clips.frames).contiguous(), clips.sector, clips.samples)
+    return replace(clips, frames=clips.frames[:, :, :1].expand_as(clips.frames).contiguous())
 
 
 def mask(views: Tensor, *, inside: bool) -> Tensor:

@@ -7,22 +7,21 @@ transform net share their weights. Where the paper is silent (fusion of the fram
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import Annotated, ClassVar, Literal
 
-import numpy as np
 import torch
 from pydantic import Field
 from torch import Tensor, nn
 
 from usssl.arguments import ClipArguments, Fraction, NonNegative
 from usssl.augment.affine import Affine, AffineParams
-from usssl.augment.batch import ClipBatch
 from usssl.augment.geometry import about_centre, affine_matrix, compose, inverse, transform
+from usssl.augment.op import Params
 from usssl.augment.seeds import Seeds
 from usssl.augment.tone import GreyTone
+from usssl.augment.view import View
 from usssl.augment.warp import warp
-from usssl.data.sampling.order import balanced_weights
+from usssl.data.sampling import OrderClips
 from usssl.methods.base import Clips, Method, MethodArguments
 from usssl.methods.functional import order_classes, order_label, order_loss, transform_loss
 from usssl.models.encoders import Encoder
@@ -30,7 +29,6 @@ from usssl.models.normalise import normalise
 
 _TRIES = 64  # draws of crop and transformation; the later ones ever smaller
 _EDGE = 48  # points on the sector's edge that must still show ultrasound
-_MOTION_BINS = 4
 _GRID = (5, 6)  # places between which the transform head looks for likeness
 
 
@@ -100,9 +98,9 @@ class OrderTransform(Method):
 
     # -- clips and views ---------------------------------------------------------------------------------------
 
-    def clip_sampler(self) -> MovingClips:
+    def sampler(self) -> OrderClips:
         """Clips that move, drawn alike from all degrees of motion."""
-        return MovingClips(self.clip.frames, self.clip.step, self.arguments.min_motion)
+        return OrderClips(frames=self.clip.frames, stride=self.clip.step, min_motion=self.arguments.min_motion)
 
     def views(self, clips: Clips, seed: int) -> dict[str, Tensor]:
         """The clip, its transformed copy, the orders in which it is shown, and what is to be predicted.
@@ -114,23 +112,34 @@ class OrderTransform(Method):
         """
         device = clips.frames.device
         seeds = Seeds.for_samples(seed, 0, clips.samples)
-        batch = ClipBatch(clips.frames[:, :, None])
-        aperture = self._aperture(clips.sector)
-        placing, params = self._placing(clips, seeds)
-
-        def view(matrices: Tensor, name: str) -> Tensor:
-            frames = warp(batch.pixels, matrices, self.clip.size)
-            return normalise(self.tone.apply(frames, self.tone.sample(batch, seeds.child(name))) * aperture)
-
+        clip, transformed, params = self._drawn(clips, seeds)
         shuffles = seeds.per_frame(self.arguments.orders).permutation("order", self.clip.frames)
         labels = torch.tensor([order_label(tuple(shuffle)) for shuffle in shuffles.tolist()])
         return {
-            "clip": view(placing, "tone"),
-            "transformed": view(compose(placing, self._back(params)), "tone of the copy"),
+            "clip": normalise(clip.pixels),
+            "transformed": normalise(transformed.pixels),
             "shuffles": shuffles.unflatten(0, (len(seeds), -1)).to(device),
             "order": labels.unflatten(0, (len(seeds), -1)).to(device),
             "target": self.affine.encode(params).to(device),
         }
+
+    def augmented(self, clips: Clips, seed: int) -> list[View]:
+        """The clip and its transformed copy, uint8, with what was drawn."""
+        return list(self._drawn(clips, Seeds.for_samples(seed, 0, clips.samples))[:2])
+
+    def _drawn(self, clips: Clips, seeds: Seeds) -> tuple[View, View, AffineParams]:
+        batch = clips.batch(0)
+        aperture = self._aperture(clips.sector)
+        placing, params = self._placing(clips, seeds)
+
+        def view(matrices: Tensor, name: str, moved: dict[str, Params]) -> View:
+            tone = self.tone.sample(batch, seeds.child(name))
+            pixels = self.tone.apply(warp(batch.pixels, matrices, self.clip.size), tone) * aperture
+            facts = batch.seen_through(matrices, self.clip.size)
+            return View(pixels, facts, batch.facts(), matrices, {**moved, "grey_tone": tone})
+
+        copy = compose(placing, self._back(params))
+        return view(placing, "tone", {}), view(copy, "tone of the copy", {"affine": params}), params
 
     def _aperture(self, sector: Tensor) -> Tensor:
         """What a view may show, uint8 `(batch, 1, 1, height, width)`: the sector's shape, whatever the transformation.
@@ -240,33 +249,6 @@ def shuffle(features: Tensor, shuffles: Tensor) -> Tensor:
     """
     rows = torch.arange(len(features), device=features.device)[:, None, None]
     return features[rows, shuffles]
-
-
-@dataclass(frozen=True)
-class MovingClips:
-    """Where clips may start: wherever every step moves enough, with all degrees of motion drawn equally often.
-
-    Args:
-        frames: of a clip.
-        step: source frames between two of them.
-        min_motion: mean grey levels by which each step must differ.
-    """
-
-    frames: int
-    step: int
-    min_motion: float
-
-    def start_weights(self, motion: np.ndarray, frames: int) -> np.ndarray:
-        """Weights of all starts; see `ClipSampler`. A clip moves as much as its least moving step."""
-        starts = frames - (self.frames - 1) * self.step
-        if starts < 1:
-            return np.zeros(0)
-        least = np.stack([motion[k * self.step : k * self.step + starts] for k in range(self.frames - 1)]).min(axis=0)
-        weights = np.zeros(starts)
-        moving = least >= self.min_motion
-        if moving.any():
-            weights[moving] = balanced_weights(least[moving], _MOTION_BINS)
-        return weights
 
 
 def _about_one(unit: Tensor, limits: tuple[float, float]) -> Tensor:

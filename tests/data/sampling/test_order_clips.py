@@ -19,7 +19,7 @@ def test_eight_frames_apart_at_30_hz():
 
 
 def test_the_same_seconds_at_another_frame_rate():
-    assert OrderClips().windows(Timeline.regular(60, 15.0))[0].tolist() == [0, 4, 8, 12]
+    assert OrderClips(step_s=8 / 30).windows(Timeline.regular(60, 15.0))[0].tolist() == [0, 4, 8, 12]
 
 
 def test_motion_is_that_of_the_stillest_pair():
@@ -32,42 +32,42 @@ def test_motion_is_that_of_the_stillest_pair():
 def test_a_frozen_stretch_is_never_drawn():
     cine = noisy_cine(120)
     cine[60:] = cine[60]
-    timeline = Timeline.regular(120, 30.0)
-    clips = OrderClips(min_motion=2.0)
-    index = clips.index([timeline], [clip_motion(cine, clips.windows(timeline))])
-    drawn = [index.draw(sample_rng(0, 0, i))[1] for i in range(300)]
-    assert max(int(clip.frames[-2]) for clip in drawn) < 60
-    assert index.rejected.tolist() == [
-        len(clips.windows(timeline)) - 44
-    ]  # of starts 0..43 only the last frame is in it
-
-
-def test_a_frozen_data_set_is_refused_with_a_sentence():
-    timeline, clips = Timeline.regular(60, 30.0), OrderClips()
-    still = np.zeros(len(clips.windows(timeline)))
-    with pytest.raises(ValueError, match="min_motion"):
-        clips.index([timeline], [still])
+    draws = OrderClips(min_motion=2.0).prepare(Timeline.regular(120, 30.0), cine)
+    assert draws is not None
+    drawn = {int(draws(sample_rng(0, 0, i))[0].frames[0]) for i in range(1000)}
+    assert drawn == set(range(44)), "of a later start only the last frame is in the moving part"
 
 
 def test_slow_clips_do_not_drown_fast_ones():
-    timeline, clips = Timeline.regular(1024, 30.0), OrderClips(bins=2)
     motion = np.full(1000, 2.0)
     motion[:10] = 200.0
-    index = clips.index([timeline], [motion])
-    assert index.weight[:10].sum() == pytest.approx(0.5)
-    fast = np.mean([index.draw(sample_rng(1, 0, i))[1].frames[0] < 10 for i in range(2000)])
+    assert OrderClips(bins=2).weights(motion)[:10].sum() == pytest.approx(0.5)
+    cine = np.zeros((1001, 4, 4), dtype=np.uint8)
+    cine[1::2] = 2
+    cine[1:10:2] = 200
+    draws = OrderClips(frames=2, stride=1, bins=2).prepare(Timeline.regular(1001, 30.0), cine)
+    assert draws is not None
+    fast = np.mean([draws(sample_rng(1, 0, i))[0].frames[0] < 10 for i in range(2000)])
     assert fast == pytest.approx(0.5, abs=0.05)
 
 
-def test_a_cine_too_short_or_too_still_yields_none():
-    clips = OrderClips()
-    timelines = [Timeline.regular(10, 30.0), Timeline.regular(25, 30.0)]
-    index = clips.index(timelines, [np.empty(0), np.array([5.0])])
-    assert index.draw_from(0, sample_rng(0, 0, 0)) is None
-    clip = index.draw_from(1, sample_rng(0, 0, 0))
-    assert clip is not None
+def test_a_cine_too_short_or_too_still_offers_none():
+    assert OrderClips().prepare(Timeline.regular(24, 30.0), noisy_cine(24)) is None
+    assert OrderClips().prepare(Timeline.regular(60, 30.0), np.zeros((60, 8, 8), np.uint8)) is None
+    draws = OrderClips().prepare(Timeline.regular(25, 30.0), noisy_cine(25))
+    assert draws is not None
+    (clip,) = draws(sample_rng(0, 0, 0))
     assert clip.frames.tolist() == [0, 8, 16, 24]
     assert clip.step_s == pytest.approx(8 / 30)
+
+
+def test_a_law_in_seconds_says_nothing_of_a_cine_whose_times_are_not_known():
+    unknown = Timeline.of(np.array([0.0, *[np.nan] * 59]))
+    assert not unknown.known
+    assert OrderClips(step_s=0.2).prepare(unknown, noisy_cine(60)) is None
+    draws = OrderClips().prepare(unknown, noisy_cine(60))
+    assert draws is not None
+    assert np.isnan(unknown.taken_s(draws(sample_rng(0, 0, 0))[0])).all()
 
 
 def test_a_sample_draws_the_same_in_any_company():

@@ -10,9 +10,9 @@ from pydantic import Field
 from usssl.data.sampling.clips import DenseWindows, EvenClips, RandomClip, SegmentFrames, UniformClip
 from usssl.data.sampling.intervals import IntervalPair, gap_cdf, gap_of
 from usssl.data.sampling.motion import clip_motion
-from usssl.data.sampling.order import OrderClips, OrderIndex
+from usssl.data.sampling.order import OrderClips
 from usssl.data.sampling.random import sample_rng
-from usssl.data.sampling.sampler import Sampler
+from usssl.data.sampling.sampler import Draws, Sampler
 from usssl.data.sampling.segments import AudioSpan, Segments, synchronous_audio
 from usssl.data.sampling.snippets import Snippets
 from usssl.data.sampling.starts import IndependentPair
@@ -29,6 +29,7 @@ AnySampler = Annotated[
     | Triplet
     | Snippets
     | IndependentPair
+    | OrderClips
     | Segments,
     Field(discriminator="name"),
 ]
@@ -39,11 +40,11 @@ __all__ = [
     "AudioSpan",
     "Clip",
     "DenseWindows",
+    "Draws",
     "EvenClips",
     "IndependentPair",
     "IntervalPair",
     "OrderClips",
-    "OrderIndex",
     "RandomClip",
     "Sampler",
     "SegmentFrames",

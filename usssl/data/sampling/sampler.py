@@ -3,12 +3,17 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
+from collections.abc import Callable
+from functools import partial
 from typing import Annotated, Any
 
 import numpy as np
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from usssl.data.sampling.timeline import Clip, Timeline
+
+Draws = Callable[[np.random.Generator], tuple[Clip, ...]]
+"""Draws the clips of one sample from the cine that it was prepared for."""
 
 
 class Sampler(BaseModel, ABC):
@@ -43,6 +48,25 @@ class Sampler(BaseModel, ABC):
             timeline: of the cine.
             rng: of the sample (`sample_rng`).
         """
+
+    def prepare(self, timeline: Timeline, frames: np.ndarray) -> Draws | None:
+        """Makes ready to draw from one cine again and again.
+
+        Args:
+            timeline: of the cine.
+            frames: all its frames, uint8 `(frames, height, width[, 3])`, for samplers that look at motion; others leave a
+                memory map unread.
+
+        Returns:
+            What draws (it pickles); None where the cine offers no clip.
+        """
+        return None if self.needs_times and not timeline.known else partial(self.draw, timeline)
+
+    @property
+    def needs_times(self) -> bool:
+        """Whether a law in seconds was asked for, which says nothing of a cine whose times are not known."""
+        in_seconds = [name for name in type(self).model_fields if name.endswith("_s")]
+        return getattr(self, "in_seconds", False) or any(getattr(self, name) is not None for name in in_seconds)
 
     def windows(self, timeline: Timeline) -> np.ndarray:
         """All clips that lie in the cine whole, `(clips, frames)` indices."""

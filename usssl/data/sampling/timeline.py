@@ -33,9 +33,11 @@ class Timeline:
 
     Attributes:
         times_s: `(frames,)` seconds, increasing.
+        known: false where the file does not tell when its frames were taken; `times_s` then counts frames.
     """
 
     times_s: np.ndarray
+    known: bool = True
 
     def __post_init__(self) -> None:
         times = np.asarray(self.times_s, dtype=np.float64)
@@ -52,8 +54,19 @@ class Timeline:
             raise ValueError(f"fps must be positive, got {fps}")
         return cls(np.arange(frames) / fps)
 
+    @classmethod
+    def of(cls, times_s: np.ndarray) -> Timeline:
+        """The timeline of stated times, NaN where the file does not say; times that do not increase tell nothing."""
+        times = np.asarray(times_s, dtype=np.float64)
+        known = np.isfinite(times).all() and (np.diff(times) > 0).all()
+        return cls(times) if known else cls(np.arange(len(times), dtype=np.float64), known=False)
+
     def __len__(self) -> int:
         return len(self.times_s)
+
+    def taken_s(self, clip: Clip) -> np.ndarray:
+        """When each frame of a clip was taken, `(time,)` seconds; NaN where that is not known."""
+        return self.times_s[clip.frames] if self.known else np.full(len(clip.frames), np.nan)
 
     @property
     def interval_s(self) -> float:
