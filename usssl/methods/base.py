@@ -152,7 +152,7 @@ class Method(nn.Module):
 
 
 def _boxes(sector: Tensor) -> Tensor:
-    """The box `(x0, y0, x1, y1)`, in pixels, of each mask `(batch, height, width)`; the whole frame where it is empty."""
+    """The box `(x0, y0, x1, y1)` in pixels of each mask `(batch, height, width)`; the whole frame where it is empty."""
     edges = []
     for profile in (sector.any(dim=1), sector.any(dim=2)):
         found = profile | ~profile.any(dim=1, keepdim=True)

@@ -54,8 +54,8 @@ class Sampler(BaseModel, ABC):
 
         Args:
             timeline: of the cine.
-            frames: all its frames, uint8 `(frames, height, width[, 3])`, for samplers that look at motion; others leave a
-                memory map unread.
+            frames: all its frames, uint8 `(frames, height, width[, 3])`, for samplers that look at motion; others
+                leave a memory map unread.
 
         Returns:
             What draws (it pickles); None where the cine offers no clip.
