@@ -5,7 +5,7 @@ from __future__ import annotations
 import io
 from collections import deque
 from collections.abc import Iterator, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import Future
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -24,7 +24,7 @@ from usssl.cine.facts import Audio, CineFacts, Color, Limits
 from usssl.cine.jpeg_headers import is_complete_jpeg, jpeg_header
 from usssl.cine.sniff import VIDEO_FORMATS, kind_of
 from usssl.cine.source import FrameSource
-from usssl.cine.threads import default_threads
+from usssl.cine.threads import default_threads, shared_pool
 from usssl.errors import CineError, CineLimitError
 
 _PHOTOMETRICS = {
@@ -64,7 +64,6 @@ class DicomSource(FrameSource):
         self._file = file
         # Of the decoders only libjpeg-turbo lets other threads run meanwhile.
         self._threads = threads if file.syntax in JPEG_DCT else 1
-        self._pool: ThreadPoolExecutor | None = None
         self._layout = _layout(path, file, limits)
         table = _frame_table(path, file, self._layout)
         self._frames = table.frames
@@ -81,12 +80,11 @@ class DicomSource(FrameSource):
             for index in indices:
                 yield self._decode(index, self._read(self._frames[index]))
             return
-        if self._pool is None:
-            self._pool = ThreadPoolExecutor(self._threads, thread_name_prefix="dicom")
+        pool = shared_pool(self._threads)
         ahead = 2 * self._threads
         waiting: deque[Future[np.ndarray]] = deque()
         for index in indices:
-            waiting.append(self._pool.submit(self._decode, index, self._read(self._frames[index])))
+            waiting.append(pool.submit(self._decode, index, self._read(self._frames[index])))
             if len(waiting) == ahead:
                 yield waiting.popleft().result()
         while waiting:
@@ -94,9 +92,6 @@ class DicomSource(FrameSource):
 
     def close(self) -> None:
         """See `FrameSource.close`."""
-        if self._pool is not None:
-            self._pool.shutdown(cancel_futures=True)
-            self._pool = None
         self._file.stream.close()
 
     def patient(self) -> str | None:
