@@ -11,6 +11,7 @@ import yaml
 from pydantic import BaseModel, Field, SerializeAsAny, ValidationError
 
 from usssl.arguments import Arguments, ClipArguments, Fraction, NamedArguments, NonNegative, Positive
+from usssl.augment import AugmentArguments
 from usssl.errors import RecipeError, UsageError
 
 
@@ -29,6 +30,12 @@ class DataArguments(Arguments):
     clip: ClipArguments = ClipArguments()
     margin: Annotated[float, Field(ge=1, le=4)] = 1.5
     labelled_cines: Positive | None = None
+
+    @property
+    def stored_size(self) -> tuple[int, int]:
+        """Height and width of stored frames: the clip's, times the margin, rounded to even pixels."""
+        height, width = self.clip.size
+        return 2 * round(height * self.margin / 2), 2 * round(width * self.margin / 2)
 
 
 class EncoderArguments(Arguments):
@@ -95,9 +102,14 @@ class Recipe(Arguments):
 
 
 class PretrainRecipe(Recipe):
-    """A recipe with `method:`; the block's remaining keys are the method's own arguments."""
+    """A recipe with `method:`; the block's remaining keys are the method's own arguments.
+
+    `augment:` changes how views are made: switches of the method's own augmentation, another preset, or op by op. It is
+    written out whole where the method has a preset.
+    """
 
     method: SerializeAsAny[NamedArguments]
+    augment: AugmentArguments | None = None
 
 
 class FinetuneRecipe(Recipe):
@@ -132,9 +144,12 @@ def read_recipe(
     except ValidationError as error:
         raise RecipeError(f"{where}: {_sentence(error, _known_keys(arguments, f'{block}.'), f'{block}.')}") from None
     try:
-        return kind.model_validate(content | {block: typed})
+        typed_recipe = kind.model_validate(content | {block: typed} | ({"augment": None} if block == "method" else {}))
     except ValidationError as error:
         raise RecipeError(f"{where}: {_sentence(error, _known_keys(kind))}") from None
+    if isinstance(typed_recipe, PretrainRecipe):
+        return _with_augment(typed_recipe, content.get("augment"), content["method"], where)
+    return typed_recipe
 
 
 def dump_recipe(recipe: Recipe) -> str:
@@ -174,6 +189,29 @@ class _StrictLoader(yaml.SafeLoader):
         return super().construct_mapping(node, deep)
 
 
+def _with_augment(recipe: PretrainRecipe, block: Any, given: Mapping[str, Any], where: str) -> PretrainRecipe:
+    """The recipe with its `augment:` block filled in from the method and checked against the clips."""
+    from usssl import methods
+    from usssl.methods import augment_block
+
+    method = methods.get(recipe.method.name)
+    if method.preset is None:
+        if block is not None:
+            raise RecipeError(f"{where}: augment: {recipe.method.name} makes its views by keys of `method:` alone")
+        return recipe
+    if not isinstance(block, Mapping | None):
+        raise RecipeError(f"{where}: augment: give a block of keys, such as consistent: false (it is {block!r})")
+    try:
+        augment, arguments = augment_block.fill_in(method, block or {}, recipe.method, given)
+        augment_block.check(method, augment, recipe.data.clip, recipe.data.stored_size)
+    except ValidationError as error:
+        sentence = _sentence(error, _known_keys(AugmentArguments, "augment."), "augment.")
+        raise RecipeError(f"{where}: {sentence}") from None
+    except ValueError as error:
+        raise RecipeError(f"{where}: augment.{error}") from None
+    return recipe.model_copy(update={"augment": augment, "method": arguments})
+
+
 def _copy(mapping: Mapping[str, Any]) -> dict[str, Any]:
     return {key: _copy(value) if isinstance(value, Mapping) else value for key, value in mapping.items()}
 
@@ -208,9 +246,14 @@ def _sentence(error: ValidationError, known: list[str], prefix: str = "") -> str
     key = prefix + ".".join(str(part) for part in first["loc"])
     if first["type"] == "extra_forbidden":
         return f"unknown key '{key}'{_nearest(key, known)}"
+    if first["type"] == "union_tag_invalid":
+        names = first["ctx"]["expected_tags"].replace("'", "").split(", ")
+        return f"{key}: there is no {first['ctx']['tag']!r}{_nearest(first['ctx']['tag'], names)}"
     if first["type"] == "missing":
         return f"the key '{key}' is missing"
     message = first["msg"].removeprefix("Value error, ")
+    if not first["loc"]:  # of a block as a whole; the sentence begins with the key
+        return prefix + message
     return f"{key}: {message[0].lower()}{message[1:]} (it is {first['input']!r})"
 
 

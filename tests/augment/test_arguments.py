@@ -124,8 +124,6 @@ def test_ablations_are_switches():
     assert "shuffle" in ops_of(preset="av_augment", lossy="N1")[0]
     none = ops_of(preset="av_augment", lossy="none")[0]
     assert set(none) == {"resized_crop", "colour_jitter"}
-    for kinds in ((), ("time",), ("crop",), ("time", "crop", "flip", "speed")):
-        assert AugmentArguments(preset="cate", size=SIZE, encodings={"kinds": kinds}).encodings.kinds == kinds
 
 
 def test_two_views_of_the_same_frames_share_no_crop():
@@ -155,7 +153,6 @@ def test_views_can_be_given_op_by_op():
 @pytest.mark.parametrize(
     ("block", "key"),
     [
-        ({"preset": "cvrl"}, "size"),
         ({"preset": "cvrl", "size": (0, 56)}, "size"),
         ({"preset": "cvlr", "size": SIZE}, "preset"),
         ({"preset": "cvrl", "size": SIZE, "tca": 0.1}, "tca"),
@@ -180,8 +177,6 @@ def test_views_can_be_given_op_by_op():
         ({"views": [{"ops": [{"name": "tca"}, {"name": "flip"}]}]}, "flip .* stands after tca"),
         ({"views": [{"std": [0.0]}]}, "std"),
         ({"views": [{"mean": [0.1, 0.2]}]}, "mean"),
-        ({"preset": "cate", "size": SIZE, "encodings": {"kinds": ["colour"]}}, "kinds"),
-        ({"preset": "cate", "size": SIZE, "encodings": {"max_shift_s": 0}}, "max_shift_s"),
     ],
     ids=str,
 )
@@ -196,6 +191,24 @@ def test_a_crop_larger_than_the_frame_is_refused_with_its_key():
         ValueError, match=r"views\.1\.ops\.1\.size: a crop of 200 x 100 does not fit into frames of 96 x 128"
     ):
         AugmentArguments.model_validate(block).check((96, 128), 8)
+
+
+def test_a_short_side_that_cannot_hold_the_crop_is_refused_for_the_frames_it_meets():
+    block = {"views": [{"ops": [{"name": "short_side_crop", "size": (56, 72), "short_side": (64, 80)}]}]}
+    arguments = AugmentArguments.model_validate(block)
+    arguments.check((96, 128), 8)
+    with pytest.raises(ValueError, match=r"views\.0\.ops\.0\.size: a crop of 56 x 72 .* resized to 64 x 64"):
+        arguments.check((96, 96), 8)
+    with pytest.raises(ValueError, match="resized to 64 x 64"):
+        arguments.build()[0](ClipBatch(torch.zeros(1, 2, 1, 96, 96, dtype=torch.uint8)))
+
+
+def test_a_preset_needs_the_size_of_its_views_from_somewhere():
+    assert AugmentArguments(preset="cvrl").build((56, 72))[0].size_after((96, 128)) == (56, 72)
+    with pytest.raises(ValueError, match="size: give height and width"):
+        AugmentArguments(preset="cvrl").build()
+    with pytest.raises(ValueError, match=r"size: makes views of 56 x 56 where 56 x 72 are needed"):
+        AugmentArguments(preset="cvrl", size=SIZE).check((96, 128), 8, (56, 72))
 
 
 def test_clips_of_no_frames_are_refused():

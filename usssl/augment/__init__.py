@@ -6,7 +6,7 @@ of the methods from a recipe.
 """
 
 from usssl.augment.affine import Affine, AffineParams
-from usssl.augment.arguments import AugmentArguments
+from usssl.augment.arguments import AugmentArguments, switches_of, views_of
 from usssl.augment.batch import ClipBatch
 from usssl.augment.compose import ViewAugmentation
 from usssl.augment.encode import Encoding, Encodings
@@ -35,5 +35,7 @@ __all__ = [
     "View",
     "ViewAugmentation",
     "affine_matrix",
+    "switches_of",
+    "views_of",
     "warp",
 ]

@@ -167,6 +167,9 @@ class Resize(GeometricOp[BoxParams]):
         return _box_matrix(params.box, size, self.size)
 
 
+_TOUCHES = 1e-6  # pixels by which rounding may let a box reach past the frame
+
+
 class ShortSideCrop(_BoxOp):
     """Resizes the short side to a random length, then crops a box at a random place (methods/avbert, methods/vtdl).
 
@@ -180,15 +183,24 @@ class ShortSideCrop(_BoxOp):
     size: Size
 
     def model_post_init(self, _: object, /) -> None:
-        """Refuses a box that the smallest frame cannot hold."""
-        if max(self.size) > self.short_side[0]:
-            raise ValueError(
-                f"size: a crop of {self.size[0]} x {self.size[1]} does not fit where the short side is resized to "
-                f"{self.short_side[0]:g} pixels; make it smaller or raise short_side"
-            )
+        """Refuses a box that no frame can hold."""
+        if min(self.size) > self.short_side[0]:
+            raise self._too_large(f"where the short side is resized to {self.short_side[0]:g} pixels")
+
+    def check(self, size: tuple[int, int], frames: int) -> None:
+        """Refuses frames that do not hold the box when they are resized to the smallest length."""
+        height, width = (side * self.short_side[0] / min(size) for side in size)
+        if self.size[0] > height + _TOUCHES or self.size[1] > width + _TOUCHES:
+            raise self._too_large(f"into frames resized to {height:.0f} x {width:.0f} (height x width)")
+
+    def _too_large(self, where: str) -> ValueError:
+        return ValueError(
+            f"size: a crop of {self.size[0]} x {self.size[1]} does not fit {where}; make it smaller or raise short_side"
+        )
 
     def sample(self, batch: ClipBatch, random: Seeds | torch.Generator | None = None) -> BoxParams:
         """Draws length and place of the box."""
+        self.check(batch.size, batch.frames)
         seeds = Seeds.of(random, len(batch))
         short = seeds.uniform("short_side", *self.short_side)
         scale = min(batch.size) / short

@@ -62,18 +62,19 @@ class Stage(IntEnum):
     CUTOUT = 6
 
 
-def _ordered(limits: tuple[float, float]) -> tuple[float, float]:
+def ordered(limits: tuple[float, float]) -> tuple[float, float]:
+    """Refuses a range whose lower end lies above its upper end."""
     if limits[0] > limits[1]:
         raise ValueError(f"the lower end {limits[0]:g} lies above the upper end {limits[1]:g}")
     return limits
 
 
-Range = Annotated[tuple[float, float], AfterValidator(_ordered)]
+Range = Annotated[tuple[float, float], AfterValidator(ordered)]
 """Two numbers, the lower first."""
-PositiveRange = Annotated[tuple[Annotated[float, Field(gt=0)], Annotated[float, Field(gt=0)]], AfterValidator(_ordered)]
+PositiveRange = Annotated[tuple[Annotated[float, Field(gt=0)], Annotated[float, Field(gt=0)]], AfterValidator(ordered)]
 """Two positive numbers, the lower first."""
 NonNegativeRange = Annotated[
-    tuple[Annotated[float, Field(ge=0)], Annotated[float, Field(ge=0)]], AfterValidator(_ordered)
+    tuple[Annotated[float, Field(ge=0)], Annotated[float, Field(ge=0)]], AfterValidator(ordered)
 ]
 """Two numbers from 0 up, the lower first."""
 Probability = Annotated[float, Field(ge=0, le=1)]

@@ -95,13 +95,13 @@ def build_method(recipe: PretrainRecipe) -> Method:
     """The method of a recipe, with fresh weights."""
     encoder = encoders.build(recipe.encoder.name, channels=1, width=recipe.encoder.width)
     arguments = recipe.method.model_dump()
-    return methods.build(arguments.pop("name"), encoder=encoder, clip=recipe.data.clip, **arguments)
+    augment = None if recipe.augment is None else recipe.augment.build(recipe.data.clip.size)
+    return methods.build(arguments.pop("name"), encoder=encoder, clip=recipe.data.clip, augment=augment, **arguments)
 
 
 def store_size(recipe: Recipe) -> tuple[int, int]:
     """The size of stored frames: the clip's, times the margin, rounded to even pixels."""
-    height, width = recipe.data.clip.size
-    return 2 * round(height * recipe.data.margin / 2), 2 * round(width * recipe.data.margin / 2)
+    return recipe.data.stored_size
 
 
 def split_cines(store: Store, split: str) -> list[int]:

@@ -10,6 +10,7 @@ from importlib.metadata import EntryPoint, entry_points
 from typing import Any
 
 from usssl.arguments import ClipArguments
+from usssl.augment import ViewAugmentation
 from usssl.errors import RecipeError
 from usssl.methods import functional
 from usssl.methods.base import Clips, Method, MethodArguments
@@ -41,15 +42,25 @@ def get(name: str) -> type[Method]:
     return method
 
 
-def build(name: str, *, encoder: Encoder | None = None, clip: ClipArguments | None = None, **arguments: Any) -> Method:
+def build(
+    name: str,
+    *,
+    encoder: Encoder | None = None,
+    clip: ClipArguments | None = None,
+    augment: tuple[ViewAugmentation, ...] | None = None,
+    **arguments: Any,
+) -> Method:
     """Builds a method.
 
     Args:
         name: one of `names()`.
         encoder: the encoder to train; a SonoNet-16 for grey frames where None.
         clip: the clip it sees; 4 frames, 8 apart, of 112 x 144 where None.
+        augment: one augmentation a view, in place of the method's own.
         arguments: the method's own arguments, as in a recipe's `method:` block.
     """
     kind = get(name)
     typed = kind.Arguments.model_validate({"name": name, **arguments})
-    return kind(encoder or encoders.build("sononet16"), clip or ClipArguments(), typed)  # type: ignore[call-arg]
+    method = kind(encoder or encoders.build("sononet16"), clip or ClipArguments(), typed)  # type: ignore[call-arg]
+    method.augment = augment
+    return method

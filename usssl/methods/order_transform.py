@@ -10,13 +10,13 @@ from __future__ import annotations
 from typing import Annotated, ClassVar, Literal
 
 import torch
-from pydantic import Field
+from pydantic import AfterValidator, Field
 from torch import Tensor, nn
 
 from usssl.arguments import ClipArguments, Fraction, NonNegative
 from usssl.augment.affine import Affine, AffineParams
 from usssl.augment.geometry import about_centre, affine_matrix, compose, inverse, transform
-from usssl.augment.op import Params
+from usssl.augment.op import Params, ordered
 from usssl.augment.seeds import Seeds
 from usssl.augment.tone import GreyTone
 from usssl.augment.view import View
@@ -30,6 +30,8 @@ from usssl.models.normalise import normalise
 _TRIES = 64  # draws of crop and transformation; the later ones ever smaller
 _EDGE = 48  # points on the sector's edge that must still show ultrasound
 _GRID = (5, 6)  # places between which the transform head looks for likeness
+
+CropShare = Annotated[float, Field(ge=0.2, le=1)]
 
 
 class OrderTransformArguments(MethodArguments):
@@ -53,7 +55,7 @@ class OrderTransformArguments(MethodArguments):
 
     name: Literal["order_transform"] = "order_transform"
     transform_weight: NonNegative = 1.0
-    crop: tuple[Annotated[float, Field(ge=0.2, le=1)], Annotated[float, Field(ge=0.2, le=1)]] = (0.5, 1.0)
+    crop: Annotated[tuple[CropShare, CropShare], AfterValidator(ordered)] = (0.5, 1.0)
     rotation: Annotated[float, Field(ge=0, le=180)] = 45.0
     translation: Annotated[float, Field(ge=0, le=0.5)] = 0.1
     scale: tuple[Annotated[float, Field(gt=0, le=1)], Annotated[float, Field(ge=1, le=4)]] = (0.8, 1.2)
