@@ -5,7 +5,7 @@ Every encoder maps clips to features of one form, so that frame, clip and map he
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Sequence
 
 from torch import Tensor, nn
 
@@ -20,21 +20,38 @@ class Encoder(nn.Module):
     Attributes:
         dim: number of feature channels.
         stride: pixels of the input, in height and width, to one cell of the feature map.
+        time_stride: frames of the input to one step of the features; `time' = ceil(time / time_stride)`.
     """
 
     dim: int
     stride: int
+    time_stride: int = 1
+
+    def stages(self) -> Sequence[Sequence[nn.Module]]:
+        """The stages, each a few modules that run one after the other; the last one gives the features."""
+        raise NotImplementedError
+
+    def maps(self, clips: Tensor) -> Iterator[Tensor]:
+        """Feature maps after each stage, `(batch, time', channels, h, w)`, the finest first; see `features`."""
+        raise NotImplementedError
 
     def features(self, clips: Tensor) -> Tensor:
         """Encodes clips.
 
         Args:
-            clips: normalised frames, `(batch, time, channels, height, width)`.
+            clips: normalised frames, `(batch, time, channels, height, width)`; a single frame is a clip, too.
 
         Returns:
             Feature maps `(batch, time', dim, h, w)`; a frame encoder keeps `time' = time`.
         """
-        raise NotImplementedError
+        found = clips
+        for found in self.maps(clips):  # noqa: B007 - the maps of the earlier stages are let go
+            pass
+        return found
+
+    def layers(self, clips: Tensor) -> list[Tensor]:
+        """Globally pooled features of each stage, `(batch, time', channels)`, in float32, for probes of every layer."""
+        return [maps.float().mean(dim=(-2, -1)) for maps in self.maps(clips)]
 
     def forward(self, clips: Tensor) -> Tensor:
         """Globally pooled features, `(batch, time', dim)`, in float32."""
@@ -42,16 +59,28 @@ class Encoder(nn.Module):
 
 
 class FrameEncoder(Encoder):
-    """An encoder that sees each frame by itself: `frames` maps `(n, channels, H, W)` to `(n, dim, h, w)`."""
+    """An encoder that sees each frame by itself: its stages take `(n, channels, height, width)`."""
 
-    def frames(self, frames: Tensor) -> Tensor:
-        """Encodes single frames, `(n, channels, height, width)` to `(n, dim, h, w)`."""
-        raise NotImplementedError
+    def maps(self, clips: Tensor) -> Iterator[Tensor]:
+        """Maps of every frame of every clip; see `Encoder.maps`."""
+        for maps in _run(self.stages(), clips.flatten(0, 1)):
+            yield maps.unflatten(0, clips.shape[:2])
 
-    def features(self, clips: Tensor) -> Tensor:
-        """Encodes every frame of every clip; see `Encoder.features`."""
-        maps = self.frames(clips.flatten(0, 1))
-        return maps.unflatten(0, clips.shape[:2])
+
+class ClipEncoder(Encoder):
+    """An encoder that sees frames together: its stages take `(n, channels, time, height, width)`."""
+
+    def maps(self, clips: Tensor) -> Iterator[Tensor]:
+        """Maps of every step in time; see `Encoder.maps`."""
+        for maps in _run(self.stages(), clips.transpose(1, 2)):
+            yield maps.transpose(1, 2)
+
+
+def _run(stages: Sequence[Sequence[nn.Module]], maps: Tensor) -> Iterator[Tensor]:
+    for stage in stages:
+        for module in stage:
+            maps = module(maps)
+        yield maps
 
 
 def register(name: str) -> Callable[[Callable[..., Encoder]], Callable[..., Encoder]]:
@@ -77,10 +106,11 @@ def build(name: str, channels: int = 1, width: float = 1.0, **arguments: int) ->
         name: one of `names()`.
         channels: 1 for grey, 3 for RGB.
         width: multiplies all channel counts (0.5 for a laptop).
-        arguments: what the encoder itself takes, such as `output_stride`.
+        arguments: what the encoder itself takes, such as `output_stride`: pixels to one cell of the feature map.
 
     Raises:
         RecipeError: unknown name.
+        ValueError: an output stride that the encoder cannot have.
     """
     _load()
     if name not in _BUILDERS:
@@ -88,5 +118,12 @@ def build(name: str, channels: int = 1, width: float = 1.0, **arguments: int) ->
     return _BUILDERS[name](channels=channels, width=width, **arguments)
 
 
+def scaled(channels: Sequence[int], width: float, multiple: int = 1) -> list[int]:
+    """Channel counts times a width, each rounded to a multiple, and at least 4."""
+    least = -(-4 // multiple)
+    return [multiple * max(least, round(count * width / multiple)) for count in channels]
+
+
 def _load() -> None:
-    from usssl.models import sononet  # noqa: F401 - importing it registers its builders
+    # Importing them registers their builders.
+    from usssl.models import inception, resnet, se_resnext, sononet, video_resnet  # noqa: F401

@@ -6,8 +6,10 @@ convolutions, batch normalisation (eps 1e-4) after each, and `w` = 16, 32 or 64.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import torch
-from torch import Tensor, nn
+from torch import nn
 
 from usssl.models.encoders import FrameEncoder, register
 
@@ -47,12 +49,10 @@ class SonoNet(FrameEncoder):
         )
         self.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
 
-    def frames(self, frames: Tensor) -> Tensor:
-        """Encodes frames, `(n, channels, H, W)` to `(n, dim, H // stride, W // stride)`."""
-        maps = self.blocks[0](frames)
-        for pool, block in zip(self.pools, list(self.blocks)[1:], strict=True):
-            maps = block(pool(maps))
-        return maps
+    def stages(self) -> Sequence[Sequence[nn.Module]]:
+        """The five blocks, each but the first after its pooling."""
+        first, *later = self.blocks
+        return [[first], *([pool, block] for pool, block in zip(self.pools, later, strict=True))]
 
 
 def _convolution(before: int, after: int, dilation: int) -> list[nn.Module]:
