@@ -13,6 +13,7 @@ import torch
 import usssl
 from usssl.engine.evaluation import summarise
 from usssl.engine.run import Run
+from usssl.engine.training import Training
 from usssl.errors import UsageError
 
 LONGER = {
@@ -56,6 +57,41 @@ def test_saliency_is_learned_and_beats_a_uniform_map(tmp_path: Path, planes_reci
     assert set(metrics) == {"kld", "nss", "cc", "sim", "auc_judd"}
     assert metrics["nss"] > 0.5  # 0 for a map that knows nothing
     assert metrics["auc_judd"] > 0.6  # 0.5 for the same
+
+
+def test_the_best_epoch_on_validation_cines_is_kept(tmp_path: Path, planes_recipe: dict[str, Any]) -> None:
+    # A rate this large destroys what the first epochs learned.
+    restless = {"trainer.epochs": 6, "optimizer.lr": 3.0, "schedule.name": "constant", "schedule.warmup_epochs": 0}
+    best = usssl.finetune(planes_recipe, restless, out=tmp_path / "best")
+    found = [line["val_macro_f1"] for line in best.metrics() if "val_macro_f1" in line]
+    assert len(found) == 6
+    assert f"kept the weights after epoch {int(np.argmax(found)) + 1}," in (best.path / "log.txt").read_text()
+    last = usssl.finetune(planes_recipe, {**restless, "keep": "last"}, out=tmp_path / "last")
+    assert not [line for line in last.metrics() if "val_macro_f1" in line]
+    assert np.argmax(found) < 5, "choose another rate: the last epoch was the best"
+    kept, final = best.load_weights("model"), last.load_weights("model")
+    assert not torch.equal(kept["head.classifier.weight"], final["head.classifier.weight"])
+
+
+def test_a_killed_fine_tuning_remembers_its_best_epoch(tmp_path: Path, planes_recipe: dict[str, Any]) -> None:
+    long = {"trainer.epochs": 4, "optimizer.lr": 0.05}
+    whole = usssl.finetune(planes_recipe, long, out=tmp_path / "whole")
+    patch = pytest.MonkeyPatch()
+    step = Training._step
+
+    def killed(training: Training, *arguments: Any) -> Any:
+        if training.state.step == 15:
+            raise KeyboardInterrupt
+        return step(training, *arguments)
+
+    patch.setattr(Training, "_step", killed)
+    often = {**long, "trainer.checkpoint_minutes": 1e-9}
+    with pytest.raises(KeyboardInterrupt):
+        usssl.finetune(planes_recipe, often, out=tmp_path / "killed")
+    patch.undo()
+    resumed = usssl.finetune(planes_recipe, often, out=tmp_path / "killed", resume=True)
+    expected, found = whole.load_weights("model"), resumed.load_weights("model")
+    assert all(torch.equal(expected[name], found[name]) for name in expected)
 
 
 def test_fine_tuning_starts_from_the_pretrained_weights(

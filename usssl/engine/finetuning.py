@@ -18,7 +18,7 @@ from usssl.augment.seeds import Seeds
 from usssl.data import Store, resolve_source
 from usssl.engine.batches import read_ahead, sector_mask
 from usssl.engine.devices import resolve
-from usssl.engine.handlers import Checkpoints, MetricsLogger, Progress
+from usssl.engine.handlers import Checkpoints, KeepBest, MetricsLogger, Progress
 from usssl.engine.pretraining import split_cines, store_size
 from usssl.engine.run import Run, read_weights, write_text
 from usssl.engine.training import Training, TrainingState, build_optimizer
@@ -94,10 +94,17 @@ def finetune(
     batches = FrameBatches(task, chosen, typed.trainer.batch_size, typed.seed)
     loader = read_ahead(batches, state.step, steps_per_epoch * typed.trainer.epochs, int(typed.trainer.workers))
     training = Training(model, _forward(model, task, typed.seed), typed, loader, steps_per_epoch, state)
-    MetricsLogger(run, training, tensorboard=typed.tracking.tensorboard).attach(training.trainer)
+    logger = MetricsLogger(run, training, tensorboard=typed.tracking.tensorboard)
+    logger.attach(training.trainer)
     Progress(training, f"Fine-tuning {typed.task.name}").attach(training.trainer)
+    best = _keep_best(typed, training, task, logger)
+    if best:
+        best.attach(training.trainer)
     Checkpoints(run, training).attach(training.trainer)
     training.run()
+    if best:
+        model.load_state_dict(best.weights)
+        run.log(f"kept the weights after epoch {state.kept['best']['epoch']}, the best on the validation cines")
     test = [cine for cine in split_cines(store, "test") if task.labelled(cine)]
     if test:
         result = task.evaluate(Predictor(model.encoder, model.head, store, typed.data.clip.size), test)
@@ -111,6 +118,19 @@ def finetune(
     run.save_weights("encoder", model.encoder.state_dict(), facts)
     run.log("finished")
     return run
+
+
+def _keep_best(recipe: FinetuneRecipe, training: Training, task: Task, logger: MetricsLogger) -> KeepBest | None:
+    """Chooses the weights on validation cines, where the recipe wants it and some have labels."""
+    labelled = [cine for cine in split_cines(task.store, "val") if task.labelled(cine)]
+    cines = labelled[: recipe.validation_cines]
+    if recipe.keep == "last" or not cines:
+        return None
+    model = training.model
+    assert isinstance(model, TaskModel)
+    predict = Predictor(model.encoder, model.head, task.store, task.size, bf16=training.bf16)
+    measure = lambda: task.evaluate(predict, cines).metrics  # noqa: E731
+    return KeepBest(training, measure, task.metric, higher_is_better=task.higher_is_better, logger=logger)
 
 
 class FrameBatches(Dataset[tuple[list[FrameKey], Tensor, Tensor]]):

@@ -9,6 +9,8 @@ from typing import Any
 
 from ignite.engine import Engine, Events
 
+from torch import Tensor
+
 from usssl import progress
 from usssl.engine.run import Run
 from usssl.engine.training import Training
@@ -166,3 +168,49 @@ class Validation:
         if engine.state.epoch % self.every == 0 or engine.state.epoch == engine.state.max_epochs:
             self.logger.log({name: round(value, 6) for name, value in self.measure().items()})
             self.logger._reset()
+
+
+class KeepBest:
+    """Measures the model after every epoch and remembers the weights that did best.
+
+    Args:
+        training: what is trained.
+        measure: named measures on validation cines.
+        metric: the measure that decides.
+        higher_is_better: whether more of it is better.
+        logger: to which the measures are written, as `val_…`.
+    """
+
+    def __init__(
+        self,
+        training: Training,
+        measure: Callable[[], dict[str, float]],
+        metric: str,
+        *,
+        higher_is_better: bool,
+        logger: MetricsLogger,
+    ) -> None:
+        self.training, self.measure, self.logger = training, measure, logger
+        self.metric, self.sign = metric, 1.0 if higher_is_better else -1.0
+
+    def attach(self, engine: Engine) -> None:
+        """Adds the handler to the trainer; attach it before `Checkpoints`, so that no epoch is saved unmeasured."""
+        engine.add_event_handler(Events.ITERATION_COMPLETED, self._look)
+
+    @property
+    def weights(self) -> dict[str, Tensor]:
+        """The best weights so far."""
+        weights: dict[str, Tensor] = self.training.state.kept["best"]["weights"]
+        return weights
+
+    def _look(self, engine: Engine) -> None:
+        if self.training.state.step % self.training.steps_per_epoch:
+            return
+        found = self.measure()
+        self.logger.log({f"val_{name}": round(value, 6) for name, value in found.items()})
+        self.logger._reset()
+        best = self.training.state.kept.get("best")
+        if best is None or self.sign * (found[self.metric] - best[self.metric]) > 0:
+            weights = {name: tensor.detach().clone() for name, tensor in self.training.model.state_dict().items()}
+            epoch = self.training.state.step // self.training.steps_per_epoch
+            self.training.state.kept["best"] = {self.metric: found[self.metric], "epoch": epoch, "weights": weights}

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import torch
@@ -21,19 +21,28 @@ Forward = Callable[[Any, int], dict[str, Tensor]]
 
 @dataclass
 class TrainingState:
-    """What a checkpoint holds: enough to go on to the same weights, bit for bit on a CPU."""
+    """What a checkpoint holds: enough to go on to the same weights, bit for bit on a CPU.
+
+    Attributes:
+        model: what is trained.
+        optimizer: of its weights.
+        step: steps done.
+        kept: what handlers have to remember, by their names.
+    """
 
     model: nn.Module
     optimizer: Optimizer
     step: int = 0
+    kept: dict[str, Any] = field(default_factory=dict)
 
     def state_dict(self) -> dict[str, Any]:
-        """Weights, optimiser state, step and random state."""
+        """Weights, optimiser state, step, random state, and what handlers remember."""
         return {
             "model": self.model.state_dict(),
             "optimizer": self.optimizer.state_dict(),
             "step": self.step,
             "rng": torch.get_rng_state(),
+            "kept": self.kept,
         }
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
@@ -41,6 +50,7 @@ class TrainingState:
         self.model.load_state_dict(state["model"])
         self.optimizer.load_state_dict(state["optimizer"])
         self.step = state["step"]
+        self.kept = state["kept"]
         torch.set_rng_state(state["rng"])
 
 

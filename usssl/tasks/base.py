@@ -56,6 +56,9 @@ class Task(ABC):
 
     Arguments: ClassVar[type[TaskArguments]]
     output_stride: ClassVar[int] = 16
+    metric: ClassVar[str]
+    """The measure of `evaluate` by which models of this task are chosen on validation cines."""
+    higher_is_better: ClassVar[bool] = True
     classes: Sequence[str] = ()
 
     def __init__(self, arguments: TaskArguments, store: Store, size: tuple[int, int]) -> None:

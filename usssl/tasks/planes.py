@@ -56,6 +56,7 @@ class Planes(Task):
     """Classes are all planes of the store's labels, in alphabetical order, background last."""
 
     Arguments: ClassVar[type[TaskArguments]] = PlanesArguments
+    metric: ClassVar[str] = "macro_f1"
 
     def __init__(self, arguments: PlanesArguments, store: Store, size: tuple[int, int]) -> None:
         super().__init__(arguments, store, size)

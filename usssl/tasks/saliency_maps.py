@@ -61,6 +61,8 @@ class Saliency(Task):
 
     Arguments: ClassVar[type[TaskArguments]] = SaliencyArguments
     output_stride: ClassVar[int] = 8
+    metric: ClassVar[str] = "kld"
+    higher_is_better: ClassVar[bool] = False
 
     def __init__(self, arguments: SaliencyArguments, store: Store, size: tuple[int, int]) -> None:
         super().__init__(arguments, store, size)
