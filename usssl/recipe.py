@@ -113,10 +113,20 @@ class PretrainRecipe(Recipe):
 
 
 class FinetuneRecipe(Recipe):
-    """A recipe with `task:` and `start_from:` (`random`, a run folder or a `.safetensors` file)."""
+    """A recipe with `task:` and `start_from:`.
+
+    Attributes:
+        task: the task and its arguments.
+        start_from: `random`, a run folder or a `.safetensors` file.
+        keep: which weights the run keeps: those after the epoch that did `best` on the labelled validation cines, by the
+            task's own measure, or the `last`; the last, too, where no validation cine has labels.
+        validation_cines: the most validation cines that are measured after an epoch.
+    """
 
     task: SerializeAsAny[NamedArguments]
     start_from: str = "random"
+    keep: Literal["best", "last"] = "best"
+    validation_cines: Positive = 16
 
 
 def read_recipe(
