@@ -18,10 +18,10 @@ class DotEncoder(Encoder):
     def __init__(self) -> None:
         super().__init__()
         self.dim, self.stride = 16, SIZE
-        self.layers = nn.Sequential(nn.Flatten(), nn.Linear(FRAMES * SIZE * SIZE, 64), nn.ReLU(), nn.Linear(64, 16))
+        self.body = nn.Sequential(nn.Flatten(), nn.Linear(FRAMES * SIZE * SIZE, 64), nn.ReLU(), nn.Linear(64, 16))
 
     def features(self, clips: Tensor) -> Tensor:
-        return self.layers(clips)[:, None, :, None, None]
+        return self.body(clips)[:, None, :, None, None]
 
 
 def dots(cines: int, starts: Tensor, generator: torch.Generator) -> Tensor:

@@ -27,15 +27,17 @@ class TinyEncoder(Encoder):
     def __init__(self, dim: int = 12) -> None:
         super().__init__()
         self.dim, self.stride = dim, 4
-        self.layers = nn.Sequential(
+        self.body = nn.Sequential(
             nn.Conv3d(1, 6, (3, 5, 5), stride=(1, 4, 4), padding=(1, 2, 2)),
             nn.BatchNorm3d(6),
             nn.ReLU(),
             nn.Conv3d(6, dim, 3, padding=1),
+            nn.BatchNorm3d(dim),
+            nn.ReLU(),
         )
 
     def features(self, clips: Tensor) -> Tensor:
-        return self.layers(clips.transpose(1, 2)).transpose(1, 2)
+        return self.body(clips.transpose(1, 2)).transpose(1, 2)
 
     def forward(self, clips: Tensor) -> Tensor:
         return self.features(clips).mean(dim=(-2, -1))  # in the precision that a test chose

@@ -11,6 +11,7 @@ import torch
 from usssl import methods, progress
 from usssl.data import Store, resolve_source
 from usssl.engine.batches import ClipBatches
+from usssl.engine.collapse import CollapseMonitor
 from usssl.engine.devices import resolve
 from usssl.engine.handlers import Checkpoints, MetricsLogger, Progress, Validation
 from usssl.engine.run import Run
@@ -72,8 +73,12 @@ def pretrain(
         run.log(f"{batches.skipped} of {len(train)} training cines offer no clip and are left out")
     steps_per_epoch = max(1, int(typed.trainer.clips_per_epoch) // typed.trainer.batch_size)
     loader = batches.loader(state.step, steps_per_epoch * typed.trainer.epochs, int(typed.trainer.workers))
-    training = Training(method, _forward(method, typed.seed), typed, loader, steps_per_epoch, state)
+    forward = _forward(method, typed.seed)
+    training = Training(method, forward, typed, loader, steps_per_epoch, state, method.after_step)
+    monitor = CollapseMonitor(run, method)
+    monitor.attach(training.trainer)
     logger = MetricsLogger(run, training, tensorboard=typed.tracking.tensorboard)
+    logger.measures.append(monitor.measure)
     logger.attach(training.trainer)
     Progress(training, "Pretraining").attach(training.trainer)
     if held_out_cines:

@@ -16,7 +16,7 @@ from usssl.arguments import ClipArguments, Fraction, Positive
 from usssl.augment import Encoding, Encodings, View, ViewAugmentation
 from usssl.augment.presets import cate
 from usssl.data.sampling import IndependentPair
-from usssl.methods.base import MethodArguments
+from usssl.methods.base import Clips, MethodArguments
 from usssl.methods.functional import info_nce
 from usssl.methods.parts import (
     KeyQueue,
@@ -29,7 +29,7 @@ from usssl.methods.parts import (
 )
 from usssl.methods.parts.batch_norm import usable_groups
 from usssl.methods.parts.encoding_heads import ConcatHead, TokenHead
-from usssl.methods.views import CropArguments, ViewMethod, pair_accuracy
+from usssl.methods.views import CropArguments, ViewMethod, normalised, pair_accuracy
 from usssl.models.encoders import Encoder
 
 Told = dict[str, Encoding]
@@ -81,6 +81,7 @@ class CATE(ViewMethod):
         arguments: of the method.
     """
 
+    preset: ClassVar[str | None] = "cate"
     Arguments: ClassVar[type[MethodArguments]] = CATEArguments
 
     def __init__(self, encoder: Encoder, clip: ClipArguments, arguments: CATEArguments) -> None:
@@ -114,6 +115,13 @@ class CATE(ViewMethod):
     def augmentations(self) -> tuple[ViewAugmentation, ...]:
         """Two views alike; crop, flip, time and speed can be told, tone and blur cannot."""
         return cate(self.clip.size, **self.view_switches)
+
+    def views(self, clips: Clips, seed: int) -> dict[str, Tensor]:
+        """`a` and `b`, `(batch, time, channels, height, width)`, their `cine`, the time shift, and what is told."""
+        a, b = self.augmented(clips, seed)
+        told = {name: value.to(clips.cines.device) for name, value in self.encode(a, b).items()}
+        shift = (b.start_s - a.start_s).float().to(clips.cines.device)
+        return {"a": normalised(a), "b": normalised(b), "cine": clips.cines, "shift_s": shift, **told}
 
     def encode(self, a: View, b: View) -> dict[str, Tensor]:
         """What the head is told, by side and kind: `(batch, numbers)`, NaN where not known.

@@ -13,10 +13,10 @@ from pydantic import Field
 from torch import Tensor, nn
 
 from usssl.arguments import ClipArguments, Fraction, NonNegative, Positive
-from usssl.augment import ViewAugmentation
+from usssl.augment import ClipBatch, ViewAugmentation
 from usssl.augment.presets import cep
 from usssl.data.sampling import Snippets
-from usssl.methods.base import MethodArguments
+from usssl.methods.base import Clips, MethodArguments
 from usssl.methods.functional import cycle_terms, multi_positive_info_nce, prediction_terms
 from usssl.methods.parts import (
     KeyQueue,
@@ -28,7 +28,7 @@ from usssl.methods.parts import (
     synchronise_batch_norm,
 )
 from usssl.methods.parts.batch_norm import usable_groups
-from usssl.methods.views import CropArguments, ViewMethod
+from usssl.methods.views import CropArguments, ViewMethod, joined, normalised
 from usssl.models.encoders import Encoder
 
 
@@ -76,6 +76,7 @@ class CEP(ViewMethod):
         arguments: of the method.
     """
 
+    preset: ClassVar[str | None] = "cep"
     Arguments: ClassVar[type[MethodArguments]] = CEPArguments
 
     def __init__(self, encoder: Encoder, clip: ClipArguments, arguments: CEPArguments) -> None:
@@ -98,6 +99,20 @@ class CEP(ViewMethod):
     def augmentations(self) -> tuple[ViewAugmentation, ...]:
         """One draw for the three snippets, another for the key."""
         return cep(self.clip.size, plus=self.arguments.plus, **self.view_switches)
+
+    def sources(self, clips: Clips) -> list[ClipBatch]:
+        """The three snippets as one clip, so that they share one draw, and the key."""
+        past, present, future, key = super().sources(clips)
+        return [joined([past, present, future]), key]
+
+    def views(self, clips: Clips, seed: int) -> dict[str, Tensor]:
+        """`snippets` `(batch, 3, time, channels, height, width)` under one draw, `key` without the 3, and `cine`."""
+        run, key = self.augmented(clips, seed)
+        return {
+            "snippets": normalised(run).unflatten(1, (3, self.clip.frames)),
+            "key": normalised(key),
+            "cine": clips.cines,
+        }
 
     # -- heads and loss ----------------------------------------------------------------------------------------
 

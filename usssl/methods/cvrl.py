@@ -18,10 +18,10 @@ from usssl.arguments import ClipArguments, Positive
 from usssl.augment import ViewAugmentation
 from usssl.augment.presets import cvrl
 from usssl.data.sampling import IntervalPair
-from usssl.methods.base import MethodArguments
+from usssl.methods.base import Clips, MethodArguments
 from usssl.methods.functional import nt_xent
 from usssl.methods.parts import gather, mlp, synchronise_batch_norm
-from usssl.methods.views import CropArguments, ViewMethod, pair_accuracy
+from usssl.methods.views import CropArguments, ViewMethod, normalised, pair_accuracy
 from usssl.models.encoders import Encoder
 
 
@@ -61,6 +61,7 @@ class CVRL(ViewMethod):
         arguments: of the method.
     """
 
+    preset: ClassVar[str | None] = "cvrl"
     Arguments: ClassVar[type[MethodArguments]] = CVRLArguments
 
     def __init__(self, encoder: Encoder, clip: ClipArguments, arguments: CVRLArguments) -> None:
@@ -84,6 +85,11 @@ class CVRL(ViewMethod):
     def augmentations(self) -> tuple[ViewAugmentation, ...]:
         """The first view blurred always, the second one rarely, and solarised in one of five."""
         return cvrl(self.clip.size, **self.view_switches)
+
+    def views(self, clips: Clips, seed: int) -> dict[str, Tensor]:
+        """`first` and `second`, `(batch, time, channels, height, width)`, and `cine`, which cine each is of."""
+        first, second = self.augmented(clips, seed)
+        return {"first": normalised(first), "second": normalised(second), "cine": clips.cines}
 
     # -- head and loss -----------------------------------------------------------------------------------------
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from dataclasses import replace
 from typing import Annotated, Any
 
 import torch
@@ -9,9 +11,11 @@ from pydantic import Field
 from torch import Tensor
 
 from usssl.arguments import ClipArguments, Fraction
-from usssl.methods.base import Method, MethodArguments
+from usssl.augment import ClipBatch, Seeds, View
+from usssl.methods.base import Clips, Method, MethodArguments
 from usssl.methods.parts import KeyQueue
 from usssl.models.encoders import Encoder
+from usssl.models.normalise import normalise
 
 Share = Annotated[float, Field(gt=0, le=1)]
 
@@ -71,6 +75,18 @@ class ViewMethod(Method):
             switches["area"] = self._switches.area
         return switches
 
+    def augmented(self, clips: Clips, seed: int) -> list[View]:
+        """The views of all sources, each with its own draw; `normalised` brings their pixels to what encoders take."""
+        plain: dict[str, Any] = {"mean": (0.0,), "std": (1.0,)}
+        if not self._switches.consistent:
+            plain["consistent"] = False
+        return [
+            augment.model_copy(update=plain)(source, Seeds.for_samples(seed, 0, clips.samples, number))
+            for number, (augment, source) in enumerate(
+                zip(self.chosen_augmentations(), self.sources(clips), strict=True)
+            )
+        ]
+
     def pooled(self, clips: Tensor) -> Tensor:
         """Features averaged over space and time, `(batch, dim)`, of clips `(batch, time, channels, height, width)`."""
         features: Tensor = self.encoder(clips)
@@ -86,6 +102,21 @@ class ViewMethod(Method):
         if self._fresh is not None:
             queue.enqueue(*self._fresh)
             self._fresh = None
+
+
+def joined(parts: Sequence[ClipBatch]) -> ClipBatch:
+    """Clips of the same cines one after the other in time, as one clip."""
+    return replace(
+        parts[0],
+        pixels=torch.cat([part.pixels for part in parts], dim=1),
+        times_s=torch.cat([part.times_s for part in parts], dim=1),
+        looped=torch.stack([part.looped for part in parts]).any(dim=0),
+    )
+
+
+def normalised(view: View) -> Tensor:
+    """The pixels of a view as encoders take them, here and after pretraining."""
+    return normalise(255 * view.pixels)
 
 
 @torch.no_grad()

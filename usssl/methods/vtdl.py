@@ -17,11 +17,11 @@ from usssl.arguments import ClipArguments, Fraction, NonNegative, Positive
 from usssl.augment import ViewAugmentation
 from usssl.augment.presets import vtdl
 from usssl.data.sampling import Triplet
-from usssl.methods.base import MethodArguments
+from usssl.methods.base import Clips, MethodArguments
 from usssl.methods.functional import info_nce_logits
 from usssl.methods.parts import KeyQueue, Momentum, in_groups, in_mixed_groups, momentum_at
 from usssl.methods.parts.batch_norm import usable_groups
-from usssl.methods.views import ViewArguments, ViewMethod
+from usssl.methods.views import ViewArguments, ViewMethod, normalised
 from usssl.models.encoders import Encoder
 
 
@@ -70,6 +70,7 @@ class VTDL(ViewMethod):
         arguments: of the method.
     """
 
+    preset: ClassVar[str | None] = "vtdl"
     Arguments: ClassVar[type[MethodArguments]] = VTDLArguments
 
     def __init__(self, encoder: Encoder, clip: ClipArguments, arguments: VTDLArguments) -> None:
@@ -93,6 +94,16 @@ class VTDL(ViewMethod):
     def augmentations(self) -> tuple[ViewAugmentation, ...]:
         """Rotation, crop and colour jitter for all three, TCA for the anchor."""
         return vtdl(self.clip.size, tca=self.arguments.tca, **self.view_switches)
+
+    def views(self, clips: Clips, seed: int) -> dict[str, Tensor]:
+        """`anchor`, `positive` and `negative`, `(batch, time, channels, height, width)`, and the `cine` of each."""
+        anchor, positive, negative = self.augmented(clips, seed)
+        return {
+            "anchor": normalised(anchor),
+            "positive": normalised(positive),
+            "negative": normalised(negative),
+            "cine": clips.cines,
+        }
 
     # -- heads and loss ----------------------------------------------------------------------------------------
 
