@@ -248,6 +248,19 @@ def describe(recipe: Path, overrides: Overrides = None) -> None:
 
 
 @app.command()
+def augment(
+    recipe: Path,
+    out: Out,
+    overrides: Overrides = None,
+    cines: Annotated[int, typer.Option(min=1, help="How many cines to show.")] = 4,
+) -> None:
+    """Draw the views that a recipe makes of its cines, with their parameters, as one HTML page."""
+    from usssl.engine.augment_sheet import draw_sheet
+
+    _say_where(draw_sheet(recipe, overrides or (), out=out, cines=cines))
+
+
+@app.command()
 def report(runs: Annotated[list[Path], typer.Argument(metavar="RUN")], out: Out) -> None:
     """Write one self-contained HTML report of runs."""
     from usssl.engine.reporting import report_runs

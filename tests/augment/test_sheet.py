@@ -9,9 +9,10 @@ import re
 import cv2
 import numpy as np
 import pytest
+import torch
 
-from usssl.augment import AugmentArguments, ViewAugmentation
-from usssl.augment.sheet import contact_sheet, draw_strips, write_sheet
+from usssl.augment import AugmentArguments, ClipBatch, ViewAugmentation
+from usssl.augment.sheet import COLOURS, contact_sheet, draw_strips, strips_of, write_sheet
 
 
 class Page(html.parser.HTMLParser):
@@ -42,7 +43,7 @@ def clips(rgb=False):
 @pytest.mark.parametrize("rgb", [False, True])
 def test_the_page_shows_all_and_needs_nothing_else(tmp_path, rgb):
     views = AugmentArguments(preset="cvrl", size=(20, 24), ultrasound=not rgb).build()
-    path = write_sheet(tmp_path / "sheet.html", clips(rgb), views, captions=["<first>", "second"], shown=3)
+    path = write_sheet(tmp_path / "sheet.html", draw_strips(clips(rgb), views, shown=3), captions=["<first>", "second"])
     page = Page(path.read_text())
     assert len(page.sources) == 2 * (1 + 2)  # an original and two views a clip
     assert [picture(source).shape for source in page.sources[:2]] == [(40, 3 * 53 - 3, 3), (20, 3 * 27 - 3, 3)]
@@ -55,7 +56,7 @@ def test_the_page_shows_all_and_needs_nothing_else(tmp_path, rgb):
 def test_the_outline_is_where_the_view_looks():
     view = ViewAugmentation(ops=[{"name": "crop", "size": (20, 30), "centre": True}])
     black = np.zeros((1, 1, 40, 50), np.uint8)
-    coloured = draw_strips(black, [view])[0].original.max(axis=2)
+    coloured = draw_strips(black, [view])[0].originals[0].max(axis=2)
     rows, columns = coloured.max(axis=1).nonzero()[0], coloured.max(axis=0).nonzero()[0]
     assert (abs(rows[[0, -1]] - [10, 30]) <= 1).all()
     assert (abs(columns[[0, -1]] - [10, 40]) <= 1).all()
@@ -77,7 +78,7 @@ def test_times_and_millimetres_are_shown_where_known():
 
 def test_frames_treated_one_by_one_are_said_to_be(tmp_path):
     control = ViewAugmentation(ops=[{"name": "resized_crop", "size": (20, 20)}], consistent=False)
-    text = write_sheet(tmp_path / "sheet.html", clips(), [control]).read_text()
+    text = write_sheet(tmp_path / "sheet.html", draw_strips(clips(), [control])).read_text()
     assert "drawn for each frame" in text
     assert "nan" not in Page(text).text
 
@@ -87,3 +88,15 @@ def test_the_contact_sheet_holds_every_strip():
     picture = contact_sheet(draw_strips(clips(), views, shown=2))
     assert picture.dtype == np.uint8
     assert picture.shape[0] == 2 * (40 + 8 + 3 * (24 + 8))
+
+
+def test_each_clip_is_shown_once_with_the_outlines_of_its_own_views():
+    first, second = (ClipBatch(torch.full((1, 2, 1, 40, 50), level, dtype=torch.uint8)) for level in (10, 20))
+    crop = ViewAugmentation(ops=[{"name": "crop", "size": (20, 30), "centre": True}])
+    sources = [first, second, first]
+    (strip,) = strips_of(sources, [crop(source) for source in sources], shown=1)
+    assert [original[0, 0, 0] for original in strip.originals] == [10, 20]
+    coloured = [{tuple(pixel) for pixel in original.reshape(-1, 3).tolist()} for original in strip.originals]
+    assert len(strip.views) == 3
+    assert COLOURS[1] in coloured[1]
+    assert COLOURS[1] not in coloured[0], "the second view is of the other clip"

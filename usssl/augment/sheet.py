@@ -6,7 +6,7 @@ import base64
 import html
 import textwrap
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import cv2
@@ -31,7 +31,8 @@ body{font:14px/1.45 system-ui,sans-serif;margin:2rem auto;max-width:1280px;paddi
 h1{font-size:1.4rem;margin:0 0 .3rem}
 h2{font-size:1rem;margin:1.8rem 0 .4rem;overflow-wrap:anywhere}
 p{max-width:46rem;margin:.2rem 0 .6rem}
-figure{margin:.5rem 0;padding:.5rem .6rem;border-left:5px solid #8886;display:flex;gap:1rem;flex-wrap:wrap}
+figure{margin:.5rem 0;padding:.5rem .6rem;border-left:5px solid #8886;display:flex;
+ align-items:flex-start;gap:1rem;flex-wrap:wrap}
 img{image-rendering:auto;background:#000;border-radius:3px;max-width:100%}
 table{border-collapse:collapse;font-size:12.5px;font-variant-numeric:tabular-nums;align-self:flex-start}
 td{padding:.05rem .6rem .05rem 0;vertical-align:top;white-space:nowrap}
@@ -42,57 +43,43 @@ td:last-child{white-space:normal}
 
 @dataclass(frozen=True)
 class Strips:
-    """What a sheet shows of one cine.
+    """What a sheet shows of one sample.
 
     Attributes:
-        original: RGB frames side by side, with the outline of every view on each, `(height, width, 3)` uint8.
+        originals: RGB frames of each clip side by side, with the outlines of the views made of it on each frame,
+            `(height, width, 3)` uint8; a clip of which several views are made is shown once.
         views: the same of each view.
         records: for each view, its parameters by op, as plain numbers.
     """
 
-    original: np.ndarray
+    originals: tuple[np.ndarray, ...]
     views: tuple[np.ndarray, ...]
     records: tuple[Mapping[str, Mapping[str, object]], ...]
 
 
 def write_sheet(
-    path: str | Path,
-    clips: np.ndarray,
-    augmentations: Sequence[ViewAugmentation],
-    *,
-    seed: int = 0,
-    captions: Sequence[str] | None = None,
-    title: str = "Augmentation",
-    shown: int = 5,
-    times_s: np.ndarray | None = None,
-    spacing_mm: np.ndarray | None = None,
+    path: str | Path, strips: Sequence[Strips], *, captions: Sequence[str] | None = None, title: str = "Augmentation"
 ) -> Path:
-    """Draws views of clips and writes them with their parameters; whole or not at all.
+    """Writes views with their parameters as one page; whole or not at all.
 
     Args:
         path: the HTML file.
-        clips: `(clips, time, height, width)` grey or `(…, 3)` RGB, uint8.
-        augmentations: one a view.
-        seed: of the draw.
-        captions: a line above each clip, such as the cine's name.
+        strips: one a sample; see `strips_of` and `draw_strips`.
+        captions: a line above each sample, such as the cine's name.
         title: of the page.
-        shown: frames of each strip, spread evenly over the clip.
-        times_s: `(clips, time)` seconds, where known.
-        spacing_mm: `(clips, 2)` height and width of a pixel, where known.
 
     Returns:
         The file.
     """
-    strips = draw_strips(clips, augmentations, seed=seed, shown=shown, times_s=times_s, spacing_mm=spacing_mm)
     captions = captions or [f"clip {number}" for number in range(1, len(strips) + 1)]
-    frames = clips.shape[1]
     body = [
         f"<h1>{html.escape(title)}</h1>",
-        f"<p>{min(shown, frames)} of {frames} frames of each clip. The coloured outlines on the original show what "
-        "each view sees; boxes and times are those of the original cine.</p>",
+        "<p>Frames of each clip, spread evenly over it. Coloured outlines on the original show what each view sees; "
+        "boxes and times are those of the original cine.</p>",
     ]
     for caption, strip in zip(captions, strips, strict=True):
-        body.append(f"<h2>{html.escape(caption)}</h2><figure>{_image(strip.original, 'original')}</figure>")
+        originals = "".join(_image(original, "original") for original in strip.originals)
+        body.append(f"<h2>{html.escape(caption)}</h2><figure>{originals}</figure>")
         for place, (pixels, record) in enumerate(zip(strip.views, strip.records, strict=True)):
             colour = "#{:02x}{:02x}{:02x}".format(*COLOURS[place % len(COLOURS)])
             body.append(
@@ -113,34 +100,73 @@ def draw_strips(
     times_s: np.ndarray | None = None,
     spacing_mm: np.ndarray | None = None,
 ) -> list[Strips]:
-    """The pictures of a sheet, one record a clip; arguments as those of `write_sheet`."""
+    """Draws views of clips, all of the same frames, and their pictures.
+
+    Args:
+        clips: `(clips, time, height, width)` grey or `(…, 3)` RGB, uint8.
+        augmentations: one a view.
+        seed: of the draw.
+        shown: frames of each strip.
+        times_s: `(clips, time)` seconds, where known.
+        spacing_mm: `(clips, 2)` height and width of a pixel, where known.
+    """
     pixels = torch.from_numpy(np.ascontiguousarray(clips))
     pixels = pixels[:, :, None] if pixels.ndim == 4 else pixels.movedim(-1, 2)
     facts = {"times_s": times_s, "spacing_mm": spacing_mm}
     given = {name: torch.as_tensor(fact) for name, fact in facts.items() if fact is not None}
     batch = ClipBatch(pixels.contiguous(), **given)
-    views = [
-        augmentation(batch, Seeds.for_samples(seed, 0, range(len(batch)), place))
-        for place, augmentation in enumerate(augmentations)
+    views = []
+    for place, augmentation in enumerate(augmentations):
+        view = augmentation(batch, Seeds.for_samples(seed, 0, range(len(batch)), place))
+        mean, std = (torch.tensor(x)[:, None, None] for x in (augmentation.mean, augmentation.std))
+        views.append(replace(view, pixels=view.pixels.float() * std + mean))
+    return strips_of([batch] * len(views), views, shown=shown)
+
+
+def strips_of(sources: Sequence[ClipBatch], views: Sequence[View], *, shown: int = 5) -> list[Strips]:
+    """The pictures of views, one record a sample.
+
+    Args:
+        sources: the clips that each view was made of.
+        views: of all samples, uint8 or in 0..1.
+        shown: frames of each strip, spread evenly over the clip.
+    """
+    levels = [
+        view.pixels if view.pixels.dtype == torch.uint8 else view.pixels.mul(255).round().clamp(0, 255).to(torch.uint8)
+        for view in views
     ]
-    levels = [_as_bytes(view, augmentation) for view, augmentation in zip(views, augmentations, strict=True)]
-    outlines = [_outline(view, batch.size) for view in views]
+    outlines = [_outline(view) for view in views]
     return [
         Strips(
-            original=_strip(_outlined(pixels[row], [outline[row] for outline in outlines]), shown),
+            originals=tuple(
+                _strip(_outlined(clip, {place: outlines[place][row] for place in places}), shown)
+                for clip, places in _apart([source.pixels[row] for source in sources])
+            ),
             views=tuple(_strip(level[row], shown) for level in levels),
             records=tuple(_record(view, row) for view in views),
         )
-        for row in range(len(batch))
+        for row in range(len(views[0]))
     ]
+
+
+def _apart(clips: Sequence[Tensor]) -> list[tuple[Tensor, list[int]]]:
+    """The clips that differ, each with its places in the list."""
+    found: list[tuple[Tensor, list[int]]] = []
+    for place, clip in enumerate(clips):
+        same = [places for other, places in found if torch.equal(other, clip)]
+        if same:
+            same[0].append(place)
+        else:
+            found.append((clip, [place]))
+    return found
 
 
 def contact_sheet(strips: Sequence[Strips]) -> np.ndarray:
     """The sheet as one RGB picture: each original above its views, which are marked by their colours and described."""
     rows: list[np.ndarray] = []
-    width = max(picture.shape[1] for strip in strips for picture in (strip.original, *strip.views))
+    width = max(picture.shape[1] for strip in strips for picture in (*strip.originals, *strip.views))
     for strip in strips:
-        rows.append(_line(strip.original, (128, 128, 128), width, {}))
+        rows += [_line(original, (128, 128, 128), width, {}) for original in strip.originals]
         for place, (view, record) in enumerate(zip(strip.views, strip.records, strict=True)):
             rows.append(_line(view, COLOURS[place % len(COLOURS)], width, record))
     return np.concatenate(rows)
@@ -169,20 +195,14 @@ def _line(
     return line
 
 
-def _as_bytes(view: View, augmentation: ViewAugmentation) -> Tensor:
-    """Undoes the normalisation."""
-    mean, std = (torch.tensor(x)[:, None, None] for x in (augmentation.mean, augmentation.std))
-    return (view.pixels.float() * std + mean).mul(255).round().clamp(0, 255).to(torch.uint8)
-
-
-def _outline(view: View, size: tuple[int, int]) -> np.ndarray:
-    """The corners of what each view shows, in pixels of the original: `(batch, 4, 2)`; NaN where there are none."""
+def _outline(view: View) -> np.ndarray:
+    """The corners of what each view shows, in pixels of its source: `(batch, 4, 2)`; NaN where there are none."""
     return transform(view.matrices, corners(view.facts.size, len(view))).numpy()
 
 
-def _outlined(clip: Tensor, outlines: Sequence[np.ndarray]) -> Tensor:
+def _outlined(clip: Tensor, outlines: Mapping[int, np.ndarray]) -> Tensor:
     frames = clip.expand(-1, 3, -1, -1).movedim(1, -1).contiguous().numpy().copy()
-    for place, outline in enumerate(outlines):
+    for place, outline in outlines.items():
         if np.isfinite(outline).all():
             points = np.round((outline - 0.5) * 8).astype(np.int32)
             for frame in frames:

@@ -125,7 +125,7 @@ class Method(nn.Module):
         return self.augmentations() if self.augment is None else self.augment
 
     def sources(self, clips: Clips) -> list[ClipBatch]:
-        """What each augmentation changes: the clips one by one."""
+        """What each view is made of: the clips one by one."""
         return [clips.batch(number) for number in range(clips.frames.shape[1])]
 
     def augmented(self, clips: Clips, seed: int) -> Sequence[View]:

@@ -1,8 +1,9 @@
 """Order correction and geometric-transform prediction: Jiao et al., ISBI 2020 (arXiv 2003.00105).
 
 A clip of four frames is shuffled and its order predicted, and the affine transformation between the clip and a warped
-copy is regressed; both need the anatomy to be recognised. This is the paper's parallel variant: the order net and the
-transform net share their weights. Where the paper is silent (fusion of the frames, ranges, heads) the values are ours.
+copy is regressed; both need the anatomy to be recognised. Both variants that the paper draws are here: parallel, where
+an order net and a transform net share their weights, and sequential, where one net sees the clip and its transformed
+and shuffled copy. Where the paper is silent (fusion of the frames, ranges, heads) the values are ours.
 """
 
 from __future__ import annotations
@@ -15,21 +16,25 @@ from torch import Tensor, nn
 
 from usssl.arguments import ClipArguments, Fraction, NonNegative
 from usssl.augment.affine import Affine, AffineParams
-from usssl.augment.geometry import about_centre, affine_matrix, compose, inverse, transform
+from usssl.augment.batch import ClipBatch
+from usssl.augment.geometry import about_centre, affine_matrix, compose, identity_matrices, inverse, transform
 from usssl.augment.op import Params, ordered
 from usssl.augment.seeds import Seeds
+from usssl.augment.speckle import Speckle
 from usssl.augment.tone import GreyTone
 from usssl.augment.view import View
 from usssl.augment.warp import warp
 from usssl.data.sampling import OrderClips
 from usssl.methods.base import Clips, Method, MethodArguments
 from usssl.methods.functional import order_classes, order_label, order_loss, transform_loss
+from usssl.methods.parts.disentangle import DisentangleHead
 from usssl.models.encoders import Encoder
 from usssl.models.normalise import normalise
 
 _TRIES = 64  # draws of crop and transformation; the later ones ever smaller
 _EDGE = 48  # points on the sector's edge that must still show ultrasound
 _GRID = (5, 6)  # places between which the transform head looks for likeness
+_PLACES = _GRID[0] * _GRID[1]
 
 CropShare = Annotated[float, Field(ge=0.2, le=1)]
 
@@ -38,6 +43,7 @@ class OrderTransformArguments(MethodArguments):
     """Arguments of `order_transform`; ranges are ours, as the paper states none.
 
     Attributes:
+        variant: parallel (the clip is shuffled, its copy transformed) or sequential (the copy is both).
         transform_weight: weight lambda of the transform loss beside the order loss.
         crop: smallest and largest part of the sector, in each direction, that a view shows.
         rotation: largest rotation either way, degrees.
@@ -46,14 +52,18 @@ class OrderTransformArguments(MethodArguments):
         shear: largest shear either way, degrees.
         brightness: largest relative change of brightness, one draw a clip, alike on its frames.
         gamma: the same of the exponent gamma.
+        flip: chance that a clip and its transformed copy are mirrored, both alike.
+        speckle: largest strength of the speckle that is added to each frame anew, so that frames are not put in order,
+            nor places found again, by their grain alone; see `usssl.augment.speckle`.
         min_motion: mean grey levels by which successive frames of a clip must differ; frozen clips have no order.
-        orders: shuffles of each clip that are scored; a frame's feature does not depend on its place, so that each
-            costs next to nothing and steadies the gradient.
+        orders: shuffles of each clip and of its copy that are scored; a frame's feature does not depend on its place,
+            so that each costs next to nothing and steadies the gradient.
         hidden: width of the shared pair layer, and of the transform head.
         dropout: before the order classifier.
     """
 
     name: Literal["order_transform"] = "order_transform"
+    variant: Literal["parallel", "sequential"] = "parallel"
     transform_weight: NonNegative = 1.0
     crop: Annotated[tuple[CropShare, CropShare], AfterValidator(ordered)] = (0.5, 1.0)
     rotation: Annotated[float, Field(ge=0, le=180)] = 45.0
@@ -62,6 +72,8 @@ class OrderTransformArguments(MethodArguments):
     shear: Annotated[float, Field(ge=0, le=60)] = 20.0
     brightness: Annotated[float, Field(ge=0, lt=1)] = 0.25
     gamma: Annotated[float, Field(ge=0, lt=1)] = 0.25
+    flip: Fraction = 0.5
+    speckle: NonNegative = 0.5
     min_motion: NonNegative = 1.0
     orders: Annotated[int, Field(gt=0, le=64)] = 12
     hidden: Annotated[int, Field(gt=0)] = 512
@@ -86,10 +98,12 @@ class OrderTransform(Method):
         self.pairs = [(i, j) for j in range(clip.frames) for i in range(j)]
         self.norm = nn.LayerNorm(encoder.dim)
         self.pair_head = nn.Sequential(nn.Linear(2 * encoder.dim, arguments.hidden), nn.ReLU(inplace=True))
-        self.order_head = nn.Sequential(
-            nn.Dropout(arguments.dropout), nn.Linear(len(self.pairs) * arguments.hidden, len(self.classes))
-        )
-        self.transform_head = TransformHead(arguments.hidden)
+        pairs, hidden = len(self.pairs) * arguments.hidden, arguments.hidden
+        if arguments.variant == "sequential":
+            self.disentangle = DisentangleHead(_PLACES**2, pairs, hidden, len(self.classes), arguments.dropout)
+        else:
+            self.order_head = nn.Sequential(nn.Dropout(arguments.dropout), nn.Linear(pairs, len(self.classes)))
+            self.transform_head = TransformHead(hidden)
         self.affine = Affine(
             rotation=arguments.rotation,
             translation=arguments.translation,
@@ -97,6 +111,7 @@ class OrderTransform(Method):
             shear=arguments.shear,
         )
         self.tone = GreyTone(brightness=arguments.brightness, contrast=0.0, gamma=arguments.gamma)
+        self.speckle = Speckle(strength=(0.0, arguments.speckle))
 
     # -- clips and views ---------------------------------------------------------------------------------------
 
@@ -123,7 +138,12 @@ class OrderTransform(Method):
             "shuffles": shuffles.unflatten(0, (len(seeds), -1)).to(device),
             "order": labels.unflatten(0, (len(seeds), -1)).to(device),
             "target": self.affine.encode(params).to(device),
+            "cine": clips.cines,
         }
+
+    def sources(self, clips: Clips) -> list[ClipBatch]:
+        """The same clip for both views."""
+        return [clips.batch(0)] * 2
 
     def augmented(self, clips: Clips, seed: int) -> list[View]:
         """The clip and its transformed copy, uint8, with what was drawn."""
@@ -131,17 +151,30 @@ class OrderTransform(Method):
 
     def _drawn(self, clips: Clips, seeds: Seeds) -> tuple[View, View, AffineParams]:
         batch = clips.batch(0)
-        aperture = self._aperture(clips.sector)
-        placing, params = self._placing(clips, seeds)
+        mirrored = seeds.chance("flip", self.arguments.flip)
+        sector = torch.where(mirrored.to(clips.sector.device)[:, None, None], clips.sector.flip(-1), clips.sector)
+        aperture = self._aperture(sector)
+        placing, params = self._placing(sector, seeds)
+        mirror = _mirror(mirrored, sector.shape[-1])
 
         def view(matrices: Tensor, name: str, moved: dict[str, Params]) -> View:
+            matrices = compose(mirror, matrices)
             tone = self.tone.sample(batch, seeds.child(name))
-            pixels = self.tone.apply(warp(batch.pixels, matrices, self.clip.size), tone) * aperture
+            pixels = self.tone.apply(warp(batch.pixels, matrices, self.clip.size), tone)
+            pixels = self._speckled(pixels, seeds.child(name)) * aperture
             facts = batch.seen_through(matrices, self.clip.size)
             return View(pixels, facts, batch.facts(), matrices, {**moved, "grey_tone": tone})
 
         copy = compose(placing, self._back(params))
         return view(placing, "tone", {}), view(copy, "tone of the copy", {"affine": params}), params
+
+    def _speckled(self, frames: Tensor, seeds: Seeds) -> Tensor:
+        """Each frame with speckle of its own; the sector's outside is black later."""
+        if not self.arguments.speckle:
+            return frames
+        single = ClipBatch(frames.flatten(0, 1)[:, None])
+        params = self.speckle.sample(single, seeds.per_frame(frames.shape[1]))
+        return self.speckle.apply(single.pixels, params)[:, 0].unflatten(0, frames.shape[:2])
 
     def _aperture(self, sector: Tensor) -> Tensor:
         """What a view may show, uint8 `(batch, 1, 1, height, width)`: the sector's shape, whatever the transformation.
@@ -160,28 +193,28 @@ class OrderTransform(Method):
             about_centre(affine_matrix(params.angle_deg, params.scale, params.shear_deg, shift), self.clip.size)
         )
 
-    def _placing(self, clips: Clips, seeds: Seeds) -> tuple[Tensor, AffineParams]:
+    def _placing(self, sector: Tensor, seeds: Seeds) -> tuple[Tensor, AffineParams]:
         """A crop and a transformation of each clip for which both views show ultrasound in their whole aperture.
 
         Crops and transformations are drawn together until nothing from outside the sector is seen; the second half of
         the draws shrinks towards the smallest crop, unmoved.
         """
-        batch = len(clips.samples)
+        batch = len(seeds)
         drawn = seeds.uniform("placing", -1.0, 1.0, count=8 * _TRIES).unflatten(1, (_TRIES, 8))
         ease = torch.linspace(2, 0, _TRIES, dtype=torch.float64).clamp(max=1)[None, :, None]
         unit = (drawn * ease).flatten(0, 1)
         low, high = self.arguments.crop
         share = low + (high - low) * (drawn[..., 5] + 1) / 2 * ease[..., 0]
-        placing = _crops(clips.sector, share, drawn[..., 6:8] * ease, self.clip.size).flatten(0, 1)
+        placing = _crops(sector, share, drawn[..., 6:8] * ease, self.clip.size).flatten(0, 1)
         params = AffineParams(
             angle_deg=unit[:, 0] * self.affine.rotation,
             scale=_about_one(unit[:, 1], self.affine.scale),
             shear_deg=unit[:, 2] * self.affine.shear,
             translation=unit[:, 3:5] * self.affine.translation,
         )
-        edge = _edge(clips.sector, self.clip.size).repeat_interleave(_TRIES, dim=0)
+        edge = _edge(sector, self.clip.size).repeat_interleave(_TRIES, dim=0)
         seen = torch.cat([transform(placing, edge), transform(compose(placing, self._back(params)), edge)], dim=1)
-        inside = _inside(clips.sector, seen.unflatten(0, (batch, _TRIES))).all(dim=-1)
+        inside = _inside(sector, seen.unflatten(0, (batch, _TRIES))).all(dim=-1)
         inside[:, -1] = True
         chosen = torch.arange(batch) * _TRIES + inside.int().argmax(dim=1)
         return placing[chosen], params.rows(chosen)
@@ -191,26 +224,40 @@ class OrderTransform(Method):
     def forward(self, views: dict[str, Tensor]) -> dict[str, Tensor]:
         """The order loss, the transform loss and their sum; see `functional`."""
         clip, transformed = self.encoder.features(torch.cat([views["clip"], views["transformed"]])).float().chunk(2)
-        order = self.order_logits(shuffle(clip.mean(dim=(-2, -1)), views["shuffles"])).flatten(0, 1)
-        labels = views["order"].flatten()
-        moved = self.transform_head(clip, transformed)
+        frames = clip.mean(dim=(-2, -1))
+        self.watch(frames.mean(dim=1), views["cine"])
+        labels, target = views["order"].flatten(), views["target"]
+        if self.arguments.variant == "sequential":
+            shown = self.pair_features(shuffle(transformed.mean(dim=(-2, -1)), views["shuffles"]))
+            found, order = self.disentangle(correlation(clip.mean(1, True), transformed.mean(1, True)), shown)
+            moved, order, target = found.flatten(0, 1), order.flatten(0, 1), target.repeat_interleave(found.shape[1], 0)
+        else:
+            both = torch.cat([frames, transformed.mean(dim=(-2, -1))])
+            order = self.order_logits(shuffle(both, views["shuffles"].repeat(2, 1, 1))).flatten(0, 1)
+            labels = labels.repeat(2)
+            moved = self.transform_head(clip, transformed)
         losses = {
             "order_loss": order_loss(order, labels),
-            "transform_loss": transform_loss(moved, views["target"]),
+            "transform_loss": transform_loss(moved, target),
         }
         loss = losses["order_loss"] + self.arguments.transform_weight * losses["transform_loss"]
         accuracy = (order.argmax(dim=1) == labels).float().mean()
         return {"loss": loss, **losses, "order_accuracy": accuracy}
 
     def order_logits(self, features: Tensor) -> Tensor:
-        """Scores of the order classes `(…, classes)` from frame features `(…, K, dim)`, by all pairs of frames.
+        """Scores of the order classes `(…, classes)` from frame features `(…, K, dim)`, by all pairs of frames."""
+        logits: Tensor = self.order_head(self.pair_features(features))
+        return logits
+
+    def pair_features(self, features: Tensor) -> Tensor:
+        """What all pairs of frames say together, `(…, pairs * hidden)`, of frame features `(…, K, dim)`.
 
         Features are taken relative to the clip's mean: what all frames share does not tell their order.
         """
         relative = self.norm(features - features.mean(dim=-2, keepdim=True))
         pairs = torch.stack([torch.cat([relative[..., i, :], relative[..., j, :]], -1) for i, j in self.pairs], dim=-2)
-        logits: Tensor = self.order_head(self.pair_head(pairs).flatten(-2))
-        return logits
+        found: Tensor = self.pair_head(pairs)
+        return found.flatten(-2)
 
 
 class TransformHead(nn.Module):
@@ -222,10 +269,9 @@ class TransformHead(nn.Module):
 
     def __init__(self, hidden: int) -> None:
         super().__init__()
-        places = _GRID[0] * _GRID[1]
         self.regress = nn.Sequential(
-            nn.LayerNorm(places**2),
-            nn.Linear(places**2, hidden),
+            nn.LayerNorm(_PLACES**2),
+            nn.Linear(_PLACES**2, hidden),
             nn.ReLU(inplace=True),
             nn.Linear(hidden, 6),
             nn.Tanh(),
@@ -233,9 +279,19 @@ class TransformHead(nn.Module):
 
     def forward(self, clip: Tensor, transformed: Tensor) -> Tensor:
         """The encoded transformation `(batch, 6)` from feature maps `(batch, K, dim, h, w)` of both clips."""
-        correlation = torch.einsum("bkdp,bkdq->bpq", _places(clip), _places(transformed)) / clip.shape[1]
-        found: Tensor = self.regress(correlation.flatten(1))
+        found: Tensor = self.regress(correlation(clip, transformed))
         return found
+
+
+def correlation(clip: Tensor, transformed: Tensor) -> Tensor:
+    """How alike each place of one clip and each of the other are, mean over frames: `(batch, places * places)`.
+
+    Args:
+        clip: feature maps `(batch, K, dim, h, w)`.
+        transformed: of the same shape.
+    """
+    alike = torch.einsum("bkdp,bkdq->bpq", _places(clip), _places(transformed)) / clip.shape[1]
+    return alike.flatten(1)
 
 
 def _places(maps: Tensor) -> Tensor:
@@ -251,6 +307,13 @@ def shuffle(features: Tensor, shuffles: Tensor) -> Tensor:
     """
     rows = torch.arange(len(features), device=features.device)[:, None, None]
     return features[rows, shuffles]
+
+
+def _mirror(mirrored: Tensor, width: int) -> Tensor:
+    """Maps pixels of a mirrored frame onto those of the frame; the identity in other rows: `(batch, 2, 3)`."""
+    matrix = identity_matrices(len(mirrored)).clone()
+    matrix[mirrored, 0] = torch.tensor([-1.0, 0.0, width], dtype=matrix.dtype)
+    return matrix
 
 
 def _about_one(unit: Tensor, limits: tuple[float, float]) -> Tensor:
