@@ -58,7 +58,7 @@ def test_shapes_of_views_and_losses() -> None:
 
 def test_the_same_seed_gives_the_same_views_whatever_the_batch() -> None:
     method, whole = build(), clips()
-    half = Clips(whole.frames[4:], whole.sector[4:], whole.samples[4:])
+    half = Clips(whole.frames[4:], whole.sector[4:], whole.samples[4:], whole.cines[4:])
     one, other = method.views(whole, seed=3), method.views(half, seed=3)
     for name in one:
         torch.testing.assert_close(one[name][4:], other[name])
@@ -67,7 +67,7 @@ def test_the_same_seed_gives_the_same_views_whatever_the_batch() -> None:
 
 def test_no_view_shows_anything_from_outside_the_sector() -> None:
     method, batch = build(), clips(64)
-    placing, params = method._placing(batch, Seeds.for_samples(0, 0, batch.samples))
+    placing, params = method._placing(batch.sector, Seeds.for_samples(0, 0, batch.samples))
     edge = _edge(batch.sector, SIZE)
     for matrices in (placing, compose(placing, method._back(params))):
         assert _inside(batch.sector, transform(matrices, edge)[:, None]).all()
@@ -76,7 +76,7 @@ def test_no_view_shows_anything_from_outside_the_sector() -> None:
 
 
 def test_views_differ_by_the_transformation_alone_within_one_aperture() -> None:
-    method = build(rotation=0, translation=0, scale=(1, 1), shear=0, brightness=0, gamma=0)
+    method = build(rotation=0, translation=0, scale=(1, 1), shear=0, brightness=0, gamma=0, speckle=0)
     views = method.views(clips(), seed=0)
     torch.testing.assert_close(views["clip"], views["transformed"])
     assert views["target"][:, :4].tolist() == [[1, 0, 0, 0]] * 8
@@ -86,8 +86,35 @@ def test_views_differ_by_the_transformation_alone_within_one_aperture() -> None:
     assert dark[:, ~outside].float().mean() < 0.01
 
 
+def test_a_mirrored_clip_stays_within_a_lopsided_sector() -> None:
+    batch = clips(16)
+    left = batch.sector & (torch.arange(batch.sector.shape[-1]) < 64)
+    batch = Clips(batch.frames, left, batch.samples)
+    plain, mirrored = (build(flip=flip, speckle=0).augmented(batch, seed=0) for flip in (0.0, 1.0))
+    for view, handed in ((plain[0], 1), (mirrored[0], -1)):
+        assert (view.matrices[:, 0, 0].sign() == handed).all()
+        lit = view.pixels.amax(dim=(1, 2)) > 0
+        assert lit.flatten(1).any(dim=1).all()
+        points = [(row.nonzero().double() + 0.5).flip(-1)[::17] for row in lit]
+        for row, found in enumerate(points):
+            assert _inside(left[row : row + 1], transform(view.matrices[row : row + 1], found[None])[:, None]).all()
+    middle = [
+        (view[0].pixels.float().mean(dim=(0, 1, 2, 3)) > 20).nonzero().double().mean() for view in (plain, mirrored)
+    ]
+    assert middle[0] < SIZE[1] / 2 < middle[1], "the picture of a sector at the left lies at the right"
+
+
+def test_added_speckle_differs_from_frame_to_frame_and_leaves_black_black() -> None:
+    still = clips(4, frozen=True)
+    quiet, noisy = (build(speckle=strength).augmented(still, seed=0)[0].pixels.float() for strength in (0.0, 0.5))
+    assert (quiet[:, 1:] == quiet[:, :1]).all()
+    assert (noisy[:, 1:] - noisy[:, :1]).abs().mean() > 1
+    outside = build()._aperture(still.sector)[:, :, :] == 0
+    assert noisy[outside.expand_as(noisy)].max() == 0
+
+
 def test_a_frozen_clip_has_no_order_to_find() -> None:
-    method = build(dropout=0).eval()
+    method = build(dropout=0, speckle=0).eval()
     with torch.no_grad():
         views = method.views(clips(32, frozen=True), seed=0)
         features = method.encoder(views["clip"])

@@ -8,7 +8,6 @@ from collections.abc import Callable
 from typing import Any
 
 from ignite.engine import Engine, Events
-
 from torch import Tensor
 
 from usssl import progress

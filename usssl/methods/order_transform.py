@@ -79,6 +79,11 @@ class OrderTransformArguments(MethodArguments):
     hidden: Annotated[int, Field(gt=0)] = 512
     dropout: Fraction = 0.5
 
+    def check(self, clip: ClipArguments) -> None:
+        """Refuses clips whose frames have no order, or too many orders to tell apart."""
+        if not 2 <= clip.frames <= 8:
+            raise ValueError(f"data.clip.frames: order_transform puts 2 to 8 frames in order, not {clip.frames}")
+
 
 class OrderTransform(Method):
     """Four frames back in order, and the transformation of a clip.
