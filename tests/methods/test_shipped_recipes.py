@@ -1,0 +1,44 @@
+"""Each method has a small and a paper-scale recipe; each builds, and each paper-scale value says whose it is."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import pytest
+import torch
+
+from usssl import methods
+from usssl.engine.pretraining import build_method
+from usssl.recipe import PretrainRecipe, read_recipe
+
+RECIPES = Path(__file__).resolve().parent.parent.parent / "recipes"
+PRETRAINING = [path for path in sorted(RECIPES.rglob("*.yaml")) if re.search(r"^method:", path.read_text(), re.M)]
+PAPER = sorted((RECIPES / "paper").glob("*.yaml"))
+
+
+@pytest.mark.parametrize("scale", ["small", "paper"])
+def test_every_method_has_one(scale: str) -> None:
+    own = [name for name in methods.names() if methods.get(name).__module__.startswith("usssl.")]
+    assert {path.stem for path in (RECIPES / scale).glob("*.yaml")} >= set(own)
+    for path in (RECIPES / scale).glob("*.yaml"):
+        recipe = read_recipe(path)
+        assert not isinstance(recipe, PretrainRecipe) or recipe.method.name == path.stem
+
+
+@pytest.mark.parametrize("path", PRETRAINING, ids=lambda path: str(path.relative_to(RECIPES)))
+def test_a_recipe_builds_its_method(path: Path) -> None:
+    recipe = read_recipe(path)
+    assert isinstance(recipe, PretrainRecipe)
+    with torch.device("meta"):
+        method = build_method(recipe)
+    assert method.sampler().frames == recipe.data.clip.frames
+    for augment in method.chosen_augmentations():
+        augment.check(recipe.data.stored_size, recipe.data.clip.frames)
+
+
+@pytest.mark.parametrize("path", PAPER, ids=lambda path: path.name)
+def test_every_paper_scale_value_says_where_it_comes_from(path: Path) -> None:
+    for line in path.read_text().splitlines():
+        if re.match(r"\s*\w+:\s*[^\s#]", line):
+            assert re.search(r"# (paper|code|sister|ours)\b", line), line
