@@ -35,11 +35,11 @@ def dilate(stages: Sequence[nn.Module], wanted: int, own: int) -> None:
 def _dilate_convolution(layer: nn.Conv2d | nn.Conv3d, rate: int) -> None:
     """The convolution that had the stride still sees the cells that came in; those after it skip every second one."""
     if layer.stride[-1] == 2:
-        layer.stride = (*layer.stride[:-2], 1, 1)  # type: ignore[assignment]
+        layer.stride = (*layer.stride[:-2], 1, 1)
     else:
         rate *= 2
     kernel = layer.kernel_size[-1]
     if kernel > 1:
-        layer.dilation = (*layer.dilation[:-2], rate, rate)  # type: ignore[assignment]
+        layer.dilation = (*layer.dilation[:-2], rate, rate)
         reach = rate * (kernel // 2)
-        layer.padding = (*layer.padding[:-2], reach, reach)  # type: ignore[assignment]
+        layer.padding = (*layer.padding[:-2], reach, reach)

@@ -78,7 +78,7 @@ def convolution(
     before: int, after: int, kernel: tuple[int, int, int], stride: tuple[int, int, int] = (1, 1, 1)
 ) -> list[nn.Module]:
     """A convolution that keeps the size up to its stride, batch normalisation and ReLU."""
-    padding = tuple(side // 2 for side in kernel)
+    padding = (kernel[0] // 2, kernel[1] // 2, kernel[2] // 2)
     return [
         nn.Conv3d(before, after, kernel, stride=stride, padding=padding, bias=False),
         nn.BatchNorm3d(after),
