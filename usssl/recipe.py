@@ -158,6 +158,10 @@ def read_recipe(
     except ValidationError as error:
         raise RecipeError(f"{where}: {_sentence(error, _known_keys(kind))}") from None
     if isinstance(typed_recipe, PretrainRecipe):
+        try:
+            typed.check(typed_recipe.data.clip)
+        except ValueError as error:
+            raise RecipeError(f"{where}: {error}") from None
         return _with_augment(typed_recipe, content.get("augment"), content["method"], where)
     return typed_recipe
 
@@ -204,6 +208,7 @@ def _with_augment(recipe: PretrainRecipe, block: Any, given: Mapping[str, Any], 
     from usssl import methods
     from usssl.methods import augment_block
 
+    assert isinstance(recipe.method, methods.MethodArguments)
     method = methods.get(recipe.method.name)
     if method.preset is None:
         if block is not None:
@@ -285,7 +290,7 @@ def _known_keys(kind: type[BaseModel], prefix: str = "") -> list[str]:
     return keys
 
 
-def _block_arguments(block: str, content: Mapping[str, Any], where: str) -> type[BaseModel]:
+def _block_arguments(block: str, content: Mapping[str, Any], where: str) -> Any:
     from usssl import methods, tasks
 
     room: Any = methods if block == "method" else tasks
@@ -294,5 +299,4 @@ def _block_arguments(block: str, content: Mapping[str, Any], where: str) -> type
         raise RecipeError(f"{where}: `{block}:` needs a name, one of: {', '.join(room.names())}")
     if name not in room.names():
         raise RecipeError(f"{where}: unknown {block} {name!r}{_nearest(str(name), room.names())}")
-    arguments: type[BaseModel] = room.get(name).Arguments
-    return arguments
+    return room.get(name).Arguments

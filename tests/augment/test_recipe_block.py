@@ -66,6 +66,7 @@ def test_tca_on_or_off():
 def test_each_encoding(kinds):
     assert list(built("cate", f"method.encodings.kinds={kinds}").arguments.encodings.kinds) == kinds
     assert built("cate", "method.encodings.shuffled=true").arguments.encodings.shuffled
+    assert built("cate", "method.max_step=4").sampler().max_stride == 4, "speeds to tell"
 
 
 @pytest.mark.parametrize("lossy", ["none", "L1", "L2", "L3", "L4", "L5", "N1", "N2", "N4"])
@@ -153,6 +154,9 @@ def test_a_switch_is_told_to_the_method_and_survives_being_written():
         ("order_transform", "method.crop=[0.9, 0.3]", r"method\.crop: the lower end 0\.9 lies above"),
         ("order_transform", "method.scale=[0.9, .inf]", r"method\.scale\.1: "),
         ("order_transform", "data.clip.frames=0", r"data\.clip\.frames: .* greater than 0"),
+        ("order_transform", "data.clip.frames=1", r"data\.clip\.frames: order_transform puts 2 to 8 frames in order"),
+        ("order_transform", "data.clip.frames=9", r"data\.clip\.frames: order_transform puts 2 to 8 frames in order"),
+        ("cate", "method.max_step=1", r"method\.max_step: 1 should be at least data\.clip\.step, 2"),
         ("cvrl", "data.clip.frames=0", r"data\.clip\.frames: .* greater than 0"),
         ("cvrl", "data.clip.step=0", r"data\.clip\.step: .* greater than 0"),
         ("cvrl", "method.power=0", r"method\.power: .* greater than 0"),

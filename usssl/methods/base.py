@@ -20,6 +20,13 @@ _UNSET = torch.empty(0)
 class MethodArguments(NamedArguments):
     """The `method:` block of a recipe; each method adds its own keys."""
 
+    def check(self, clip: ClipArguments) -> None:
+        """Refuses clips that the method cannot be made of, when a recipe is read.
+
+        Raises:
+            ValueError: a sentence that begins with the key of the recipe.
+        """
+
 
 @dataclass(frozen=True)
 class Clips:

@@ -51,6 +51,8 @@ class CATEArguments(CropArguments):
         momentum: m of the momentum encoder, with a queue.
         momentum_end: m at the end of a cosine from `momentum`; constant where None.
         max_shift_s: largest time between the starts of the two clips, seconds; any where None.
+        max_step: each clip's step is drawn from `data.clip.step` to this, so that there is a speed to tell; all are
+            `data.clip.step` where None.
         mask_same_cine: queue rows of the clip's own cine are no negatives.
         bn_groups: groups in which batch statistics are taken with a queue, against what they give away.
     """
@@ -68,8 +70,17 @@ class CATEArguments(CropArguments):
     momentum: Fraction = 0.999
     momentum_end: Fraction | None = None
     max_shift_s: Annotated[float, Field(gt=0)] | None = None
+    max_step: Positive | None = None
     mask_same_cine: bool = True
     bn_groups: Positive = 4
+
+    def check(self, clip: ClipArguments) -> None:
+        """Refuses paces that cannot be drawn."""
+        if self.max_step is not None and (self.step_s is not None or self.max_step < clip.step):
+            raise ValueError(
+                f"method.max_step: {self.max_step} should be at least data.clip.step, {clip.step}, and stand without "
+                "step_s"
+            )
 
 
 class CATE(ViewMethod):
@@ -110,7 +121,8 @@ class CATE(ViewMethod):
 
     def sampler(self) -> IndependentPair:
         """Two clips with independent starts."""
-        return IndependentPair(**self.clip_facts, max_shift_s=self.arguments.max_shift_s)
+        arguments = self.arguments
+        return IndependentPair(**self.clip_facts, max_shift_s=arguments.max_shift_s, max_stride=arguments.max_step)
 
     def augmentations(self) -> tuple[ViewAugmentation, ...]:
         """Two views alike; crop, flip, time and speed can be told, tone and blur cannot."""

@@ -100,6 +100,22 @@ def test_independent_starts_are_uniform_and_their_shift_can_be_bounded():
     assert max(abs(b.start_s - a.start_s) for a, b in near) <= 0.5
 
 
+def test_independent_clips_may_play_at_different_paces():
+    sampler = IndependentPair(frames=4, stride=1, max_stride=4)
+    pairs = [sampler.draw(Timeline.regular(60, 20.0), sample_rng(0, 0, i)) for i in range(400)]
+    strides = np.array([[int(clip.frames[1] - clip.frames[0]) for clip in pair] for pair in pairs])
+    assert all((np.diff(clip.frames) == clip.frames[1] - clip.frames[0]).all() for pair in pairs for clip in pair)
+    for row in strides.T:
+        np.testing.assert_allclose(np.bincount(row, minlength=5)[1:] / 400, 0.25, atol=0.08)
+    assert abs(np.corrcoef(strides.T)[0, 1]) < 0.15
+    near = IndependentPair(frames=4, stride=1, max_stride=4, max_shift_s=0.5)
+    shifts = [
+        abs(a.start_s - b.start_s)
+        for a, b in (near.draw(Timeline.regular(60, 20.0), sample_rng(1, 0, i)) for i in range(200))
+    ]
+    assert max(shifts) <= 0.5 + 1e-9
+
+
 def test_thirty_segments_of_a_second():
     """methods/avbert: 480 frames, 30 s."""
     clips = Segments().draw(Timeline.regular(1000, 30.0), sample_rng(0, 0, 0))
