@@ -118,10 +118,9 @@ def build(name: str, channels: int = 1, width: float = 1.0, **arguments: int) ->
     return _BUILDERS[name](channels=channels, width=width, **arguments)
 
 
-def scaled(channels: Sequence[int], width: float, multiple: int = 1) -> list[int]:
-    """Channel counts times a width, each rounded to a multiple, and at least 4."""
-    least = -(-4 // multiple)
-    return [multiple * max(least, round(count * width / multiple)) for count in channels]
+def scaled(channels: Sequence[int], width: float) -> list[int]:
+    """Channel counts times a width, rounded, and at least 4."""
+    return [max(4, round(count * width)) for count in channels]
 
 
 def _load() -> None:
