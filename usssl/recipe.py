@@ -46,10 +46,20 @@ class EncoderArguments(Arguments):
 
 
 class OptimizerArguments(Arguments):
-    """The optimiser: SGD or AdamW."""
+    """The optimiser: SGD or AdamW.
+
+    Attributes:
+        name: which.
+        lr: the learning rate.
+        lr_batch: the batch size that `lr` is meant for: at another `trainer.batch_size` it is scaled in proportion;
+            where None, `lr` is taken as it is.
+        momentum: of SGD.
+        weight_decay: of all weights but biases and normalisation.
+    """
 
     name: Literal["sgd", "adamw"] = "sgd"
     lr: Annotated[float, Field(gt=0, allow_inf_nan=False)] = 0.01
+    lr_batch: Positive | None = None
     momentum: Fraction = 0.9
     weight_decay: NonNegative = 1e-4
 
@@ -118,8 +128,8 @@ class FinetuneRecipe(Recipe):
     Attributes:
         task: the task and its arguments.
         start_from: `random`, a run folder or a `.safetensors` file.
-        keep: which weights the run keeps: those after the epoch that did `best` on the labelled validation cines, by the
-            task's own measure, or the `last`; the last, too, where no validation cine has labels.
+        keep: which weights the run keeps: those after the epoch that did `best` on the labelled validation cines, by
+            the task's own measure, or the `last`; the last, too, where no validation cine has labels.
         validation_cines: the most validation cines that are measured after an epoch.
     """
 

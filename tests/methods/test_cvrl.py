@@ -7,7 +7,9 @@ import torch
 
 from tests.methods.tiny import CLIP, TinyEncoder, build, fake_views
 from usssl import methods
+from usssl.arguments import ClipArguments
 from usssl.methods.functional import nt_xent
+from usssl.models import encoders
 
 
 def test_the_head_of_the_released_code_has_its_number_of_parameters() -> None:
@@ -19,6 +21,18 @@ def test_the_head_of_the_released_code_has_its_number_of_parameters() -> None:
     assert method.head[1].momentum == 0.003
     assert method.head[1].eps == 1e-5
     assert method.head[-1].out_features == 128
+
+
+def test_shapes_and_sizes_of_the_page() -> None:
+    """methods/cvrl, section 4 and property 6: 16 x 224 x 224 to 8 x 7 x 7 maps of 2048, an embedding of 128."""
+    with torch.device("meta"):
+        encoder = encoders.build("r3d50", channels=3)
+        assert sum(parameter.numel() for parameter in encoder.parameters()) == 31_672_128
+        method = methods.build("cvrl", encoder=encoder, clip=ClipArguments(frames=16, step=2, size=(224, 224)))
+        clips = torch.empty(2, 16, 3, 224, 224)
+        assert encoder.features(clips).shape == (2, 8, 2048, 7, 7)
+        assert method.pooled(clips).shape == (2, 2048)
+        assert method.head(method.pooled(clips)).shape == (2, 128)
 
 
 def test_the_loss_is_nt_xent_of_both_views_summed_over_directions() -> None:

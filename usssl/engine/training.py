@@ -67,6 +67,16 @@ def build_optimizer(arguments: OptimizerArguments, model: nn.Module) -> Optimize
     return AdamW(groups, lr=arguments.lr)
 
 
+def scaled_lr(optimizer: OptimizerArguments, batch_size: int) -> float:
+    """The recipe's learning rate at a batch size: in proportion to `lr_batch` where the recipe names one.
+
+    Args:
+        optimizer: of the recipe.
+        batch_size: clips a step, of all ranks together.
+    """
+    return optimizer.lr * batch_size / (optimizer.lr_batch or batch_size)
+
+
 def learning_rate(schedule: ScheduleArguments, lr: float, step: int, steps_per_epoch: int, steps: int) -> float:
     """The learning rate of a step: linear warm-up, then the schedule; a pure function of the step."""
     warmup = schedule.warmup_epochs * steps_per_epoch
@@ -132,7 +142,8 @@ class Training:
 
     def _step(self, engine: Engine, batch: Any) -> dict[str, Tensor]:
         step = self.state.step
-        lr = learning_rate(self.recipe.schedule, self.recipe.optimizer.lr, step, self.steps_per_epoch, self.steps)
+        base = scaled_lr(self.recipe.optimizer, self.recipe.trainer.batch_size)
+        lr = learning_rate(self.recipe.schedule, base, step, self.steps_per_epoch, self.steps)
         for group in self.state.optimizer.param_groups:
             group["lr"] = lr
         self.model.train()
