@@ -42,3 +42,23 @@ def test_every_paper_scale_value_says_where_it_comes_from(path: Path) -> None:
     for line in path.read_text().splitlines():
         if re.match(r"\s*\w+:\s*[^\s#]", line):
             assert re.search(r"# (paper|code|sister|ours)\b", line), line
+
+
+PAGES = sorted((RECIPES.parent / "docs" / "methods").glob("*.md"))
+COMMANDS = [
+    match.groups()
+    for page in PAGES
+    for match in re.finditer(r"^ {4}usssl pretrain (recipes/\S+\.yaml)([^#\n]*)", page.read_text(), re.M)
+]
+
+
+@pytest.mark.parametrize(("path", "overrides"), COMMANDS, ids=lambda part: part.strip())
+def test_commands_of_the_method_pages_name_keys_that_exist(path: str, overrides: str) -> None:
+    recipe = read_recipe(RECIPES.parent / path, overrides.split())
+    assert isinstance(recipe, PretrainRecipe)
+    with torch.device("meta"):
+        build_method(recipe).chosen_augmentations()
+
+
+def test_every_method_page_has_commands() -> None:
+    assert {Path(path).stem for path, _ in COMMANDS} >= {"cvrl", "vtdl", "cep", "cate"}

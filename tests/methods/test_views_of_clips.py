@@ -129,6 +129,15 @@ def test_cate_is_told_how_its_views_differ(store: Store) -> None:
     assert not any(name.startswith("key_") for name in views)
 
 
+def test_cate_shuffled_is_told_another_pair_s_encodings(store: Store) -> None:
+    plain, shuffled = (build("cate", encodings={"kinds": ["time", "crop"], "shuffled": on}) for on in (False, True))
+    clips = batches(store, plain)[0]
+    one, other = plain.views(clips, seed=0), shuffled.views(clips, seed=0)
+    for name in ("query_a/time", "query_b/time", "query_a/crop"):
+        torch.testing.assert_close(other[name], one[name].roll(1, 0))
+    torch.testing.assert_close(other["a"], one["a"])
+
+
 def test_cate_told_absolutely_tells_keys_nothing_that_names_the_cine(store: Store) -> None:
     method = build("cate", encodings={"kinds": ["time", "crop", "speed"], "mode": "absolute"})
     views = method.views(batches(store, method)[0], seed=0)
