@@ -85,9 +85,14 @@ def test_frames_treated_one_by_one_are_said_to_be(tmp_path):
 
 def test_the_contact_sheet_holds_every_strip():
     views = AugmentArguments(preset="vtdl", size=(24, 24)).build()
-    picture = contact_sheet(draw_strips(clips(), views, shown=2))
-    assert picture.dtype == np.uint8
-    assert picture.shape[0] == 2 * (40 + 8 + 3 * (24 + 8))
+    strips = draw_strips(clips(), views, shown=2)
+    picture, row = contact_sheet(strips), 0
+    for strip in [picture for one in strips for picture in (*one.originals, *one.views)]:
+        height, width = strip.shape[:2]
+        while not np.array_equal(picture[row : row + height, 8 : 8 + width], strip):
+            row += 1
+            assert row + height <= len(picture)
+        row += height
 
 
 def test_each_clip_is_shown_once_with_the_outlines_of_its_own_views():

@@ -176,10 +176,6 @@ def _line(
     picture: np.ndarray, colour: tuple[int, int, int], width: int, record: Mapping[str, Mapping[str, object]]
 ) -> np.ndarray:
     """A bar in the view's colour, the picture, and the parameters in small print."""
-    height = picture.shape[0]
-    line = np.full((height + _GAP, _GAP + width + _PANEL, 3), 255, dtype=np.uint8)
-    line[:height, : _GAP - 2] = colour
-    line[:height, _GAP : _GAP + picture.shape[1]] = picture
     text = [
         part
         for op, values in record.items()
@@ -189,7 +185,11 @@ def _line(
             subsequent_indent="  ",
         )
     ]
-    for place, part in enumerate(text[: height // 12]):
+    height = max(picture.shape[0], 12 * len(text) + 2)
+    line = np.full((height + _GAP, _GAP + width + _PANEL, 3), 255, dtype=np.uint8)
+    line[:height, : _GAP - 2] = colour
+    line[: picture.shape[0], _GAP : _GAP + picture.shape[1]] = picture
+    for place, part in enumerate(text):
         at = (_GAP + width + 8, 10 + 12 * place)
         cv2.putText(line, part, at, cv2.FONT_HERSHEY_SIMPLEX, 0.33, (30, 30, 30), 1, cv2.LINE_AA)
     return line
