@@ -38,7 +38,7 @@ def source(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def test_help_lists_every_command_of_this_version() -> None:
     shown = usssl("--help").stdout
     commands = ["samples", "index", "prepare", "deidentify", "pretrain", "finetune", "evaluate", "export", "predict"]
-    for command in [*commands, "review", "report", "describe", "doctor"]:
+    for command in [*commands, "review", "report", "describe", "augment", "doctor"]:
         assert f"  {command} " in shown
 
 
@@ -86,6 +86,8 @@ def test_the_whole_line_on_a_small_folder(tmp_path: Path, source: Path, reposito
         (["index", "{tmp}/nowhere", "-o", "{tmp}/catalog.parquet"], "nowhere"),
         (["report", "{tmp}", "-o", "{tmp}/report.html"], "there is no run at"),
         (["describe", "{recipes}/lung.yaml", "method.nam=1"], "did you mean 'method.name'?"),
+        (["augment", "{recipes}/planes.yaml", "-o", "{tmp}/sheet.html"], "only recipes with `method:` make views"),
+        (["augment", "{recipes}/lung.yaml", "-o", "{tmp}/sheet.html", "augment.flip=1"], "by keys of `method:` alone"),
     ],
 )
 def test_a_mistake_gives_one_line_and_exit_code_2(
