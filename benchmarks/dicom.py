@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import sys
 import tempfile
+from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 
@@ -21,6 +22,7 @@ from pydicom.pixels import iter_pixels
 from usssl.cine import open_cine, write_dicom, write_video
 
 FRAMES, SIZE, CHOSEN = 240, (480, 640), 16
+CALLS = 5  # in one turn of the quick sides, whose single calls are too short to time beside busy neighbours
 GOALS = {"iter_pixels": 5.0, "pixel_array": 100.0}
 
 
@@ -47,12 +49,24 @@ def main() -> int:
             for theirs in (iterated(), whole()):
                 apart = np.abs(ours().astype(int) - theirs)
                 assert apart.mean() < 1, f"another picture: {apart.mean():.2f} levels apart"
-            seconds = alternate({"ours": ours, "iter_pixels": iterated, "pixel_array": whole})
+            quick = {"ours": repeated(ours), "iter_pixels": repeated(iterated)}
+            seconds = alternate({**quick, "pixel_array": whole})
+            seconds |= {side: seconds[side] / CALLS for side in quick}
             print(", ".join(f"{side} {1000 * taken:.1f} ms" for side, taken in seconds.items()))
             for peer, goal in GOALS.items():
                 met &= ratio_line(f"dicom_{name}_{peer}", seconds[peer] / seconds["ours"], goal)
         print_feel(write_video(Path(folder, "colour.mp4"), tinted, 30), path)
     return 0 if met else 1
+
+
+def repeated(call: Callable[[], object]) -> Callable[[], None]:
+    """Calls `CALLS` times."""
+
+    def calls() -> None:
+        for _ in range(CALLS):
+            call()
+
+    return calls
 
 
 def print_feel(mp4: Path, dicom: Path) -> None:
