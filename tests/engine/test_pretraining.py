@@ -12,7 +12,7 @@ import torch
 import usssl
 from usssl.engine.run import Run
 from usssl.engine.training import Training
-from usssl.errors import RecipeError, UsageError
+from usssl.errors import OutputError, RecipeError, UsageError
 
 
 def test_a_run_holds_what_the_contract_says(tmp_path: Path, pretrain_recipe: dict[str, Any]) -> None:
@@ -85,6 +85,20 @@ def test_a_finished_or_foreign_folder_is_not_overwritten(tmp_path: Path, pretrai
     with pytest.raises(UsageError, match="is not empty and not a run"):
         usssl.pretrain(pretrain_recipe, out=tmp_path / "full")
     assert (run.path / "encoder.safetensors").read_bytes() == before
+
+
+@pytest.mark.parametrize("train", [usssl.pretrain, usssl.finetune])
+def test_a_folder_that_cannot_be_written_is_refused_before_any_work(
+    tmp_path: Path, pretrain_recipe: dict[str, Any], planes_recipe: dict[str, Any], train: Any
+) -> None:
+    (tmp_path / "file").write_text("in the way")
+    recipe = pretrain_recipe if train is usssl.pretrain else planes_recipe
+    # The source is missing too: that it is not reached shows that the folder was looked at first.
+    with pytest.raises(OutputError, match=r"cannot write to .*file/run"):
+        train(recipe, {"data.source": "nowhere"}, out=tmp_path / "file" / "run")
+    with pytest.raises(UsageError, match="no data source 'nowhere'"):
+        train(recipe, {"data.source": "nowhere"}, out=tmp_path / "a" / "run")
+    assert [path.name for path in tmp_path.iterdir()] == ["file"]
 
 
 def test_a_fine_tuning_recipe_is_sent_to_its_command(planes_recipe: dict[str, Any], tmp_path: Path) -> None:

@@ -71,6 +71,7 @@ def finetune(
     if not isinstance(typed, FinetuneRecipe):
         raise RecipeError("this recipe has `method:`, not `task:`; use `usssl pretrain`")
     out = Path(out or Path("runs") / (Path(recipe).stem if isinstance(recipe, str | Path) else typed.task.name))
+    Run.check_writable(out)
     arguments, weights = starting_point(typed)
     store = resolve_source(typed.data.source, size=store_size(typed))
     task = build_task(typed, store)

@@ -50,6 +50,7 @@ def pretrain(
     if not isinstance(typed, PretrainRecipe):
         raise RecipeError("this recipe has `task:`, not `method:`; use `usssl finetune`")
     out = Path(out or Path("runs") / (Path(recipe).stem if isinstance(recipe, str | Path) else typed.method.name))
+    Run.check_writable(out)
     method = build_method(typed)
     source = typed.data.source
     store = resolve_source(source, size=store_size(typed))

@@ -6,6 +6,7 @@ import json
 import os
 import platform
 import sys
+import tempfile
 from collections.abc import Iterator, Mapping
 from datetime import UTC, datetime
 from importlib.metadata import PackageNotFoundError, version
@@ -33,6 +34,27 @@ class Run:
 
     def __init__(self, path: Path) -> None:
         self.path = path
+
+    @staticmethod
+    def check_writable(path: Path) -> None:
+        """Finds out before any work whether a run can be written at `path`; leaves nothing behind.
+
+        Raises:
+            OutputError: it cannot.
+        """
+        made: list[Path] = []
+        try:
+            for folder in reversed([path, *path.parents]):
+                if not folder.exists():
+                    folder.mkdir()
+                    made.append(folder)
+            with tempfile.TemporaryFile(dir=path):
+                pass
+        except OSError as error:
+            raise OutputError(f"cannot write to {path}: {error.strerror or error}") from None
+        finally:
+            for folder in reversed(made):
+                folder.rmdir()
 
     @classmethod
     def create(cls, path: Path, recipe: Recipe, *, resume: bool) -> Run:
