@@ -73,7 +73,7 @@ class OrderTransformArguments(MethodArguments):
     brightness: Annotated[float, Field(ge=0, lt=1)] = 0.25
     gamma: Annotated[float, Field(ge=0, lt=1)] = 0.25
     flip: Fraction = 0.5
-    speckle: NonNegative = 0.5
+    speckle: NonNegative = 0.25
     min_motion: NonNegative = 1.0
     orders: Annotated[int, Field(gt=0, le=64)] = 12
     hidden: Annotated[int, Field(gt=0)] = 512
