@@ -116,7 +116,8 @@ class OrderTransform(Method):
             shear=arguments.shear,
         )
         self.tone = GreyTone(brightness=arguments.brightness, contrast=0.0, gamma=arguments.gamma)
-        self.speckle = Speckle(strength=(0.0, arguments.speckle))
+        # In frames as small as these a grain is about a pixel.
+        self.speckle = Speckle(strength=(0.0, arguments.speckle), grain=0)
 
     # -- clips and views ---------------------------------------------------------------------------------------
 
