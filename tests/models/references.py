@@ -2,30 +2,23 @@
 
 from __future__ import annotations
 
-import sys
+import importlib
 from types import ModuleType
-from typing import Any
 
 import pytest
 import torch
 from torch import Tensor, nn
 
+from tests.foreign import declare_torchvision_operators, is_installed
 from usssl.models.encoders import Encoder
-
-_KEEP: list[Any] = []  # operators are declared as long as their library lives
 
 
 def torchvision_models() -> ModuleType:
-    """`torchvision.models`; its wheel needs two operators declared where it was built for another torch."""
-    if "torchvision" not in sys.modules:
-        library = torch.library.Library("torchvision", "DEF")
-        for name in ("nms", "qnms"):
-            try:
-                library.define(f"{name}(Tensor dets, Tensor scores, float iou_threshold) -> Tensor")
-            except RuntimeError:
-                break  # another test has declared them
-        _KEEP.append(library)
-    return pytest.importorskip("torchvision.models", exc_type=ImportError)
+    """`torchvision.models`; skips the test where torchvision is not installed."""
+    if not is_installed("torchvision"):
+        pytest.skip("torchvision is not installed (extra: bench)")
+    declare_torchvision_operators()
+    return importlib.import_module("torchvision.models")
 
 
 def liven(network: nn.Module) -> nn.Module:

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import importlib.util
 import math
 
 import pytest
 import torch
 from torch import Tensor
 
+from tests.foreign import declare_torchvision_operators, is_installed
 from usssl.methods.functional import info_nce, info_nce_logits, multi_positive_info_nce, nt_xent
 
 F64 = torch.float64
@@ -217,16 +217,12 @@ def test_a_temperature_must_be_positive(call) -> None:
 @pytest.fixture(scope="module")
 def lightly_loss():
     """lightly's losses, where they are installed; its torchvision needs two operators declared on a CPU build."""
-    if not all(importlib.util.find_spec(name) for name in ("lightly", "torchvision")):
+    if not (is_installed("lightly") and is_installed("torchvision")):
         pytest.skip("lightly is not installed (extra: bench)")
-    library = torch.library.Library("torchvision", "DEF")
-    if not torch.version.cuda:
-        for name in ("nms", "qnms"):
-            library.define(f"{name}(Tensor dets, Tensor scores, float iou_threshold) -> Tensor")
+    declare_torchvision_operators()
     import lightly.loss
 
-    yield lightly.loss
-    del library
+    return lightly.loss
 
 
 @pytest.mark.parametrize("batch", [2, 33])
