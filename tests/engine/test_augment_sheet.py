@@ -35,6 +35,7 @@ def test_each_clip_and_each_view_of_every_method_is_shown(
     assert page.count("<h2>cine") == 3
     assert pictures.count("original") <= 3 * originals
     assert len(pictures) - pictures.count("original") == 3 * views
+    assert ".mp4" not in page, "files may be named after patients"
     assert "start s" in page, "times of the cine are known"
     assert method in page
     assert "nan" not in re.sub("<[^>]*>", " ", page)

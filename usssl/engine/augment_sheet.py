@@ -49,11 +49,11 @@ def draw_sheet(
 
 @torch.no_grad()
 def draw_samples(recipe: PretrainRecipe, *, cines: int, shown: int) -> tuple[list[Strips], list[str]]:
-    """The pictures of the first samples, and the name of each one's cine."""
+    """The pictures of the first samples, and names of their cines: by content, as files may be named after patients."""
     method = build_method(recipe)
     store = resolve_source(recipe.data.source, size=store_size(recipe))
     rows = split_cines(store, "train") or list(range(len(store)))
     batches = ClipBatches(store, rows, method.sampler(), 1, recipe.seed)
     clips = batches.clips(range(min(cines, len(batches.cines))))
     strips = strips_of(method.sources(clips), method.augmented(clips, recipe.seed), shown=shown)
-    return strips, [Path(store.table["path"][row].as_py()).name for row in clips.cines.tolist()]
+    return strips, [f"cine {store.table['id'][row].as_py()[:8]}" for row in clips.cines.tolist()]
