@@ -106,7 +106,12 @@ def test_a_mirrored_clip_stays_within_a_lopsided_sector() -> None:
 
 def test_added_speckle_differs_from_frame_to_frame_and_leaves_black_black() -> None:
     still = clips(4, frozen=True)
-    quiet, noisy = (build(speckle=strength).augmented(still, seed=0)[0].pixels.float() for strength in (0.0, 0.5))
+    plain, speckled = (build(speckle=strength).augmented(still, seed=0)[0] for strength in (0.0, 0.5))
+    assert "speckle" not in plain.params
+    drawn = speckled.params["speckle"].strength
+    assert drawn.shape == (4 * 4,), "a row a frame travels with the view"
+    assert 0 <= drawn.min() < drawn.max() <= 0.5
+    quiet, noisy = plain.pixels.float(), speckled.pixels.float()
     assert (quiet[:, 1:] == quiet[:, :1]).all()
     assert (noisy[:, 1:] - noisy[:, :1]).abs().mean() > 1
     outside = build()._aperture(still.sector)[:, :, :] == 0

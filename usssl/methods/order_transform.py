@@ -167,20 +167,17 @@ class OrderTransform(Method):
             matrices = compose(mirror, matrices)
             tone = self.tone.sample(batch, seeds.child(name))
             pixels = self.tone.apply(warp(batch.pixels, matrices, self.clip.size), tone)
-            pixels = self._speckled(pixels, seeds.child(name)) * aperture
+            drawn = {**moved, "grey_tone": tone}
+            if self.arguments.speckle:
+                frames = ClipBatch(pixels.flatten(0, 1)[:, None])  # each frame gets speckle of its own
+                noise = self.speckle.sample(frames, seeds.child(name).per_frame(pixels.shape[1]))
+                pixels = self.speckle.apply(frames.pixels, noise).view_as(pixels)
+                drawn["speckle"] = noise
             facts = batch.seen_through(matrices, self.clip.size)
-            return View(pixels, facts, batch.facts(), matrices, {**moved, "grey_tone": tone})
+            return View(pixels * aperture, facts, batch.facts(), matrices, drawn)
 
         copy = compose(placing, self._back(params))
         return view(placing, "tone", {}), view(copy, "tone of the copy", {"affine": params}), params
-
-    def _speckled(self, frames: Tensor, seeds: Seeds) -> Tensor:
-        """Each frame with speckle of its own; the sector's outside is black later."""
-        if not self.arguments.speckle:
-            return frames
-        single = ClipBatch(frames.flatten(0, 1)[:, None])
-        params = self.speckle.sample(single, seeds.per_frame(frames.shape[1]))
-        return self.speckle.apply(single.pixels, params)[:, 0].unflatten(0, frames.shape[:2])
 
     def _aperture(self, sector: Tensor) -> Tensor:
         """What a view may show, uint8 `(batch, 1, 1, height, width)`: the sector's shape, whatever the transformation.
