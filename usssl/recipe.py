@@ -8,9 +8,17 @@ from pathlib import Path
 from typing import Annotated, Any, Literal
 
 import yaml
-from pydantic import BaseModel, Field, SerializeAsAny, ValidationError
+from pydantic import BaseModel, Field, SerializeAsAny, ValidationError, model_validator
 
-from usssl.arguments import Arguments, ClipArguments, Fraction, NamedArguments, NonNegative, Positive
+from usssl.arguments import (
+    Arguments,
+    ClipArguments,
+    Fraction,
+    NamedArguments,
+    NonNegative,
+    Positive,
+    VideoKind,
+)
 from usssl.augment import AugmentArguments
 from usssl.errors import RecipeError, UsageError
 
@@ -36,6 +44,41 @@ class DataArguments(Arguments):
         """Height and width of stored frames: the clip's, times the margin, rounded to even pixels."""
         height, width = self.clip.size
         return 2 * round(height * self.margin / 2), 2 * round(width * self.margin / 2)
+
+
+class PretrainData(DataArguments):
+    """Where the cines of a pretraining come from, and what they show.
+
+    `color` and `mask` follow `kind` where they are left out or `auto`. Fine-tuning has none of the three: a bundle is
+    given frames as they are, grey, with all that a scanner draws on them, so that is what its model is trained on.
+
+    Attributes:
+        kind: ultrasound, or natural video. A method's ranges of augmentation follow it, too.
+        color: `grey` or `rgb`; `auto`: grey for ultrasound, RGB for natural video.
+        mask: blacken what is not ultrasound, such as burned-in text, traces and colour overlays, and all outside the
+            sector, so that no method learns from it; `auto`: for ultrasound.
+    """
+
+    kind: VideoKind = "ultrasound"
+    color: Literal["grey", "rgb"] = "grey"
+    mask: bool = True
+
+    @model_validator(mode="before")
+    @classmethod
+    def _follow_kind(cls, values: Any) -> Any:
+        if not isinstance(values, Mapping):
+            return values
+        natural = values.get("kind") == "natural"
+        left_out = {"color": "rgb" if natural else "grey", "mask": not natural}
+        return {
+            **values,
+            **{key: value for key, value in left_out.items() if values.get(key, "auto") in (None, "auto")},
+        }
+
+    @property
+    def channels(self) -> int:
+        """Of a frame: 1 (grey) or 3 (RGB)."""
+        return 1 if self.color == "grey" else 3
 
 
 class EncoderArguments(Arguments):
@@ -118,6 +161,7 @@ class PretrainRecipe(Recipe):
     written out whole where the method has a preset.
     """
 
+    data: PretrainData
     method: SerializeAsAny[NamedArguments]
     augment: AugmentArguments | None = None
 
@@ -176,6 +220,16 @@ def read_recipe(
     return typed_recipe
 
 
+def read_saved_recipe(path: Path) -> PretrainRecipe | FinetuneRecipe:
+    """Reads the recipe that a run has saved, all defaults written out.
+
+    A key that is not there is younger than the run: its frames were not masked, as recipes said nothing of masks.
+    """
+    content = _content(path)
+    older = "method" in content and "mask" not in (content.get("data") or {})
+    return read_recipe(path, {"data.mask": False} if older else ())
+
+
 def dump_recipe(recipe: Recipe) -> str:
     """The recipe as YAML, every default written out."""
     return yaml.safe_dump(recipe.model_dump(mode="json"), sort_keys=False, allow_unicode=True)
@@ -219,15 +273,16 @@ def _with_augment(recipe: PretrainRecipe, block: Any, given: Mapping[str, Any], 
     from usssl.methods import augment_block
 
     assert isinstance(recipe.method, methods.MethodArguments)
-    method = methods.get(recipe.method.name)
+    method, kind = methods.get(recipe.method.name), recipe.data.kind
+    followed = recipe.method.following(kind)
     if method.preset is None:
         if block is not None:
             raise RecipeError(f"{where}: augment: {recipe.method.name} makes its views by keys of `method:` alone")
-        return recipe
+        return recipe.model_copy(update={"method": followed})
     if not isinstance(block, Mapping | None):
         raise RecipeError(f"{where}: augment: give a block of keys, such as consistent: false (it is {block!r})")
     try:
-        augment, arguments = augment_block.fill_in(method, block or {}, recipe.method, given)
+        augment, arguments = augment_block.fill_in(method, block or {}, followed, given, kind)
         augment_block.check(method, augment, recipe.data.clip, recipe.data.stored_size)
     except ValidationError as error:
         sentence = _sentence(error, _known_keys(AugmentArguments, "augment."), "augment.")

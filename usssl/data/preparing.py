@@ -233,6 +233,7 @@ def _finish(table: pa.Table, shards: Shards, framing: Framing, key: str, out: Pa
         "law": framing.law,
         "size": list(framing.size),
         "color": framing.color,
+        "mask": framing.mask,
         "shards": shards.written,
     }
     write_mapped(index.replace_schema_metadata({"usssl store": json.dumps(about)}), shards.folder / INDEX)

@@ -30,7 +30,7 @@ def resolve_source(
     source: str | Path | Sequence[str | Path],
     *,
     size: tuple[int, int],
-    mask: bool = False,
+    mask: bool | None = None,
     color: StoreColor = "grey",
     cines: int = 48,
     seed: int = 0,
@@ -42,17 +42,17 @@ def resolve_source(
         source: "samples:fetal" or "samples:fetal:24" (kind and number of cines), a folder or several, a catalogue
             (.parquet), or a prepared store.
         size: (height, width) of the frames, in pixels.
-        mask: as for `prepare`; a store that is named is taken as it is.
+        mask: as for `prepare`; None: frames as they are, or a store that is named as it is.
         color: `grey` or `rgb`, of the frames.
         cines: number of generated samples, where the source names none.
         seed: of generated samples.
         workers: worker processes (None: one a core; 0: none).
 
     Raises:
-        UsageError: the source is missing or holds no readable cine, or is a store of another size or colour.
+        UsageError: the source is missing or holds no readable cine, or is a store of another size, colour or mask.
         CatalogError: the catalogue or store is damaged.
     """
-    framing = Framing(size, mask, color)
+    framing = Framing(size, bool(mask), color)
     if isinstance(source, str) and source.startswith(SAMPLES):
         return _from_folders([_samples(source, cines, seed)], framing, workers)
     if not isinstance(source, str | Path):
@@ -69,6 +69,14 @@ def resolve_source(
             raise UsageError(
                 f"the store {path} holds {store.color} frames, not {color}: prepare the catalogue with "
                 f"`usssl prepare --color {color}`, or ask for the colours of the store"
+            )
+        if None not in (mask, store.mask) and store.mask != mask:
+            held, other = (
+                ("only ultrasound, masked,", "without --mask") if store.mask else ("all pixels", "with --mask")
+            )
+            raise UsageError(
+                f"the store {path} holds {held} of each frame: prepare the catalogue {other}, or ask for the pixels of "
+                f"the store (data.mask={str(store.mask).lower()} in a recipe)"
             )
         return store
     if path.is_dir():

@@ -56,6 +56,7 @@ class Store:
         path: the folder.
         size: (height, width) of every frame, in pixels.
         color: `grey` or `rgb`.
+        mask: whether what is not ultrasound was made black; None where the store does not say.
         frame_shape: shape of a frame: (height, width), or (height, width, 3) for RGB.
         id: a hash of what the store was made from: the catalogue and the law of its frames.
         law: a hash of all that makes frames what they are; equal contents of stores of one law have equal frames.
@@ -69,6 +70,7 @@ class Store:
         height, width = self._about["size"]
         self.size: tuple[int, int] = (int(height), int(width))
         self.color: str = self._about.get("color", "grey")
+        self.mask: bool | None = self._about.get("mask")
         self.frame_shape: tuple[int, ...] = self.size if self.color == "grey" else (*self.size, 3)
         self.id: str = self._about["key"]
         self.law: str = self._about["law"]

@@ -9,9 +9,8 @@ from typing import Any
 import torch
 
 from usssl.augment.sheet import Strips, strips_of, write_sheet
-from usssl.data import resolve_source
 from usssl.engine.batches import ClipBatches
-from usssl.engine.pretraining import build_method, split_cines, store_size
+from usssl.engine.pretraining import build_method, open_data, split_cines
 from usssl.errors import RecipeError
 from usssl.recipe import PretrainRecipe, read_recipe
 
@@ -51,9 +50,9 @@ def draw_sheet(
 def draw_samples(recipe: PretrainRecipe, *, cines: int, shown: int) -> tuple[list[Strips], list[str]]:
     """The pictures of the first samples, and names of their cines: by content, as files may be named after patients."""
     method = build_method(recipe)
-    store = resolve_source(recipe.data.source, size=store_size(recipe))
+    store = open_data(recipe)
     rows = split_cines(store, "train") or list(range(len(store)))
-    batches = ClipBatches(store, rows, method.sampler(), 1, recipe.seed)
+    batches = ClipBatches(store, rows, method.sampler(), 1, recipe.seed, sectors=recipe.data.kind == "ultrasound")
     clips = batches.clips(range(min(cines, len(batches.cines))))
     strips = strips_of(method.sources(clips), method.augmented(clips, recipe.seed), shown=shown)
     return strips, [f"cine {store.table['id'][row].as_py()[:8]}" for row in clips.cines.tolist()]

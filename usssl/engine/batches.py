@@ -30,17 +30,29 @@ class ClipBatches(Dataset[Clips]):
         sampler: the method's law for clips.
         batch_size: samples in a batch.
         seed: of the run.
+        sectors: find the ultrasound image in the frames; false takes whole frames for it, as of natural video.
 
     Raises:
         UsageError: no cine offers a clip.
     """
 
-    def __init__(self, store: Store, cines: Sequence[int], sampler: Sampler, batch_size: int, seed: int) -> None:
+    def __init__(
+        self,
+        store: Store,
+        cines: Sequence[int],
+        sampler: Sampler,
+        batch_size: int,
+        seed: int,
+        *,
+        sectors: bool = True,
+    ) -> None:
         self.store, self.batch_size, self.seed = store, batch_size, seed
         timelines = {cine: Timeline.of(store.times(cine)) for cine in cines}
         drawn = {cine: sampler.prepare(timeline, store.frames(cine)) for cine, timeline in timelines.items()}
         self._known = {
-            cine: _Known.of(store, cine, timelines[cine], draws) for cine, draws in drawn.items() if draws is not None
+            cine: _Known.of(store, cine, timelines[cine], draws, sectors=sectors)
+            for cine, draws in drawn.items()
+            if draws is not None
         }
         if not self._known:
             raise UsageError(
@@ -122,14 +134,15 @@ class _Known:
     spacing_mm: np.ndarray
 
     @classmethod
-    def of(cls, store: Store, cine: int, timeline: Timeline, draws: Draws) -> _Known:
+    def of(cls, store: Store, cine: int, timeline: Timeline, draws: Draws, *, sectors: bool) -> _Known:
         x0, y0, x1, y1 = store.window(cine)
         width, height = (store.table[name][cine].as_py() for name in ("width", "height"))
         window = np.array([x0 / width, y0 / height, x1 / width, y1 / height])
         stated = store.table["spacing_mm"][cine].as_py()
         pixel = np.array([np.nan, np.nan] if stated is None else stated, dtype=np.float64)
         shrunk = np.array([y1 - y0, x1 - x0]) / store.size
-        return cls(timeline, draws, sector_mask(store, cine), window, pixel * shrunk)
+        sector = sector_mask(store, cine) if sectors else np.ones(store.size, dtype=bool)
+        return cls(timeline, draws, sector, window, pixel * shrunk)
 
 
 def read_ahead(batches: Dataset[B], start: int, stop: int, workers: int) -> DataLoader[B]:

@@ -8,10 +8,9 @@ from dataclasses import asdict
 from pathlib import Path
 
 from usssl.bundle import open_bundle, predict_folder
-from usssl.data import resolve_source
 from usssl.engine.evaluation import evaluate
 from usssl.engine.exporting import export, source_file
-from usssl.engine.pretraining import pretrain, split_cines, store_size
+from usssl.engine.pretraining import open_data, pretrain, split_cines
 from usssl.engine.report import Figure, Report, write_report
 from usssl.engine.reporting import (
     Gallery,
@@ -80,7 +79,7 @@ def _inbox(run: Run, folder: Path) -> Path:
     """What a hospital's export folder might hold: test cines, the project's samples, and a file cut short."""
     folder.mkdir(parents=True, exist_ok=True)
     recipe = run.recipe()
-    store = resolve_source(recipe.data.source, size=store_size(recipe))
+    store = open_data(recipe)
     cines = [source_file(store, cine) for cine in split_cines(store, "test")[:_INBOX_CINES]]
     samples = sorted((_ROOT / "samples" / "phantom" / "cines").glob("*.dcm"))
     for file in [*cines, *samples]:
@@ -98,7 +97,7 @@ def _report(
     predictions: Path,
 ) -> Report:
     recipe = run.recipe()
-    store = resolve_source(recipe.data.source, size=store_size(recipe))
+    store = open_data(recipe)
     gallery = Gallery(open_bundle(bundle), store, split_cines(store, "test")[:_SHOWN_CINES])
     confusion = confusion_of(chosen[0], f"planes, {_BUDGETS[-1]} labelled cines, pretrained, on test patients")
     return Report(

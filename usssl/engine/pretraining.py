@@ -19,7 +19,7 @@ from usssl.engine.training import Training, TrainingState, build_optimizer
 from usssl.errors import RecipeError
 from usssl.methods import Clips, Method
 from usssl.models import encoders
-from usssl.recipe import PretrainRecipe, Recipe, read_recipe
+from usssl.recipe import PretrainData, PretrainRecipe, Recipe, read_recipe
 
 _CLIPS_PER_CINE = 4
 _VALIDATION_CLIPS = 256
@@ -53,7 +53,7 @@ def pretrain(
     Run.check_writable(out)
     method = build_method(typed)
     source = typed.data.source
-    store = resolve_source(source, size=store_size(typed))
+    store = open_data(typed)
     train = split_cines(store, "train")
     held_out_cines = split_cines(store, "val") or split_cines(store, "test")
     typed = resolve(typed, clips_per_epoch=_CLIPS_PER_CINE * len(train))
@@ -69,7 +69,8 @@ def pretrain(
         run.drop_metrics_after(state.step)
     else:
         run.write_provenance(seed=typed.seed, data={"source": source, "cines": len(train), "store": store.id})
-    batches = ClipBatches(store, train, method.sampler(), typed.trainer.batch_size, typed.seed)
+    sectors = typed.data.kind == "ultrasound"
+    batches = ClipBatches(store, train, method.sampler(), typed.trainer.batch_size, typed.seed, sectors=sectors)
     if batches.skipped:
         run.log(f"{batches.skipped} of {len(train)} training cines offer no clip and are left out")
     steps_per_epoch = max(1, int(typed.trainer.clips_per_epoch) // typed.trainer.batch_size)
@@ -83,7 +84,7 @@ def pretrain(
     logger.attach(training.trainer)
     Progress(training, "Pretraining").attach(training.trainer)
     if held_out_cines:
-        held_out = ClipBatches(store, held_out_cines, method.sampler(), 32, typed.seed + 1)
+        held_out = ClipBatches(store, held_out_cines, method.sampler(), 32, typed.seed + 1, sectors=sectors)
         every = max(1, typed.trainer.epochs // 10)
         measure = lambda: measure_method(method, held_out, bf16=training.bf16)  # noqa: E731
         Validation(measure, logger, every_epochs=every).attach(training.trainer)
@@ -99,10 +100,22 @@ def pretrain(
 
 def build_method(recipe: PretrainRecipe) -> Method:
     """The method of a recipe, with fresh weights."""
-    encoder = encoders.build(recipe.encoder.name, channels=1, width=recipe.encoder.width)
+    encoder = encoders.build(recipe.encoder.name, channels=recipe.data.channels, width=recipe.encoder.width)
     arguments = recipe.method.model_dump()
     augment = None if recipe.augment is None else recipe.augment.build(recipe.data.clip.size)
     return methods.build(arguments.pop("name"), encoder=encoder, clip=recipe.data.clip, augment=augment, **arguments)
+
+
+def open_data(recipe: Recipe) -> Store:
+    """The prepared frames of a recipe, of its size, colour and masks; made where they are not there yet.
+
+    Raises:
+        UsageError: there are none, or the recipe names a store of another size, colour or mask.
+    """
+    data = recipe.data
+    if isinstance(data, PretrainData):
+        return resolve_source(data.source, size=data.stored_size, color=data.color, mask=data.mask)
+    return resolve_source(data.source, size=data.stored_size)
 
 
 def store_size(recipe: Recipe) -> tuple[int, int]:

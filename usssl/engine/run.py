@@ -20,7 +20,7 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor
 
 from usssl.errors import OutputError, UsageError
-from usssl.recipe import FinetuneRecipe, PretrainRecipe, Recipe, dump_recipe, read_recipe
+from usssl.recipe import FinetuneRecipe, PretrainRecipe, Recipe, dump_recipe, read_saved_recipe
 
 _PACKAGES = ("usssl", "torch", "monai", "pytorch-ignite", "numpy", "pyarrow", "av", "pydicom", "onnxruntime-gpu")
 
@@ -93,7 +93,7 @@ class Run:
 
     def recipe(self) -> PretrainRecipe | FinetuneRecipe:
         """The resolved recipe of the run."""
-        return read_recipe(self.path / "recipe.yaml")
+        return read_saved_recipe(self.path / "recipe.yaml")
 
     @property
     def finished(self) -> bool:

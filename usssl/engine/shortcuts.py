@@ -12,9 +12,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from usssl.data import resolve_source
 from usssl.engine.batches import ClipBatches
-from usssl.engine.pretraining import build_method, split_cines, store_size
+from usssl.engine.pretraining import build_method, open_data, split_cines
 from usssl.engine.run import Run, write_text
 from usssl.errors import UsageError
 from usssl.methods import Clips
@@ -69,11 +68,13 @@ def check_shortcuts(run: Run, *, clips: int = 768, out: Path | None = None) -> l
         raise UsageError(f"{run.path} was pretrained with {recipe.method.name}; these checks are for order_transform")
     method.load_state_dict(run.load_weights("method"))
     method.eval()
-    store = resolve_source(recipe.data.source, size=store_size(recipe))
+    store = open_data(recipe)
     cines = split_cines(store, "test") or split_cines(store, "val")
     if not cines:
         raise UsageError("there are no held-out cines: give a `split` column in labels.csv")
-    batches = ClipBatches(store, cines, method.sampler(), _BATCH, recipe.seed + 2)
+    batches = ClipBatches(
+        store, cines, method.sampler(), _BATCH, recipe.seed + 2, sectors=recipe.data.kind == "ultrasound"
+    )
     conditions: dict[str, tuple[Callable[[Clips], Clips], Callable[[Tensor], Tensor]]] = {
         "held_out": (_same, _same),
         "frozen": (freeze, _same),

@@ -5,22 +5,27 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from usssl.arguments import ClipArguments
+from usssl.arguments import ClipArguments, VideoKind
 from usssl.augment import AugmentArguments, switches_of, views_of
 from usssl.augment.presets import PRESETS
 from usssl.methods.base import Method, MethodArguments
 
 
 def fill_in(
-    method: type[Method], block: Mapping[str, Any], arguments: MethodArguments, given: Mapping[str, Any]
+    method: type[Method],
+    block: Mapping[str, Any],
+    arguments: MethodArguments,
+    given: Mapping[str, Any],
+    kind: VideoKind,
 ) -> tuple[AugmentArguments, MethodArguments]:
     """Makes one truth of the `augment:` block and the switches of augmentation that a method has among its arguments.
 
     Args:
         method: which has a preset.
         block: as written; keys without a value count as left out.
-        arguments: of the method.
+        arguments: of the method, following the kind of video.
         given: the `method:` block as written.
+        kind: of video.
 
     Returns:
         The whole block, and the arguments with the block's switches.
@@ -42,14 +47,20 @@ def fill_in(
     augment = AugmentArguments.model_validate({**filled, **written})
     for key, value in shared.items():
         here = getattr(augment, key)
-        if key in written and given.get(key) is not None and value != here:
+        if key in written and given.get(key) not in (None, "auto") and value != here:
             raise ValueError(f"{key}: is {here!r} here, and method.{key} is {value!r}; give it once")
-        if key not in known and value != type(arguments).model_fields[key].default:
+        if key not in known and value != _left_out(arguments, key, kind):
             raise ValueError(
                 f"{'views' if preset is None else 'preset'}: makes method.{key} void; leave one of them out"
             )
     changed = {key: getattr(augment, key) for key in shared if key in written}
     return augment, arguments.model_copy(update=changed)
+
+
+def _left_out(arguments: MethodArguments, key: str, kind: VideoKind) -> Any:
+    """The value of a key that is left out."""
+    plain = arguments.model_copy(update={key: type(arguments).model_fields[key].default})
+    return getattr(plain.following(kind), key)
 
 
 def check(method: type[Method], augment: AugmentArguments, clip: ClipArguments, stored_size: tuple[int, int]) -> None:

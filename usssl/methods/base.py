@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
-from typing import ClassVar
+from typing import ClassVar, Self
 
 import torch
 from torch import Tensor, nn
 
-from usssl.arguments import ClipArguments, NamedArguments
+from usssl.arguments import ClipArguments, NamedArguments, VideoKind
 from usssl.augment import ClipBatch, View, ViewAugmentation
 from usssl.data.sampling import Sampler
 from usssl.models.encoders import Encoder
@@ -26,6 +26,10 @@ class MethodArguments(NamedArguments):
         Raises:
             ValueError: a sentence that begins with the key of the recipe.
         """
+
+    def following(self, kind: VideoKind) -> Self:
+        """The same arguments with what is `auto` set as the kind of video wants it, when a recipe is read."""
+        return self
 
 
 @dataclass(frozen=True)

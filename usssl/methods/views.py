@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import replace
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal, Self
 
 import torch
 from pydantic import Field
 from torch import Tensor
 
-from usssl.arguments import ClipArguments, Fraction
+from usssl.arguments import ClipArguments, Fraction, VideoKind
 from usssl.augment import ClipBatch, Seeds, View
 from usssl.methods.base import Clips, Method, MethodArguments
 from usssl.methods.parts import KeyQueue
@@ -24,16 +24,21 @@ class ViewArguments(MethodArguments):
     """How views are made; what is left out is as the method's page has it.
 
     Attributes:
-        ultrasound: ranges for ultrasound (no hue, saturation and mirroring) rather than for natural video.
+        ultrasound: ranges for ultrasound (no hue, saturation and mirroring) rather than for natural video; `auto`: as
+            `data.kind` of a recipe says, for ultrasound where there is none.
         consistent: one draw a clip; false draws for each frame anew, an ablation.
         flip: chance of exchanging left and right.
         step_s: seconds from frame to frame, in place of `data.clip.step`: the same at any frame rate.
     """
 
-    ultrasound: bool = True
+    ultrasound: bool | Literal["auto"] = "auto"
     consistent: bool = True
     flip: Fraction | None = None
     step_s: Annotated[float, Field(gt=0)] | None = None
+
+    def following(self, kind: VideoKind) -> Self:
+        """`ultrasound` as `data.kind` says, where it is `auto`."""
+        return self.model_copy(update={"ultrasound": kind == "ultrasound"}) if self.ultrasound == "auto" else self
 
 
 class CropArguments(ViewArguments):
@@ -70,7 +75,7 @@ class ViewMethod(Method):
     @property
     def view_switches(self) -> dict[str, Any]:
         """The switches that the method's augmentation takes."""
-        switches: dict[str, Any] = {"ultrasound": self._switches.ultrasound, "flip": self._switches.flip}
+        switches: dict[str, Any] = {"ultrasound": self._switches.ultrasound is not False, "flip": self._switches.flip}
         if isinstance(self._switches, CropArguments):
             switches["area"] = self._switches.area
         return switches

@@ -39,6 +39,8 @@ class VTDLArguments(ViewArguments):
         min_distance: least distance of the negative's start from the anchor's, source frames; a quarter of the clip's
             span where None (ours).
         min_distance_s: the same in seconds, in place of it (ours).
+        max_overlap: largest share that anchor and negative have in common of the time that both span, as intersection
+            over union; 1 allows any (ours).
         cycle_s: length of a cycle, such as a heart beat, whose equal phases are no negatives (ours).
         margin_weight: of a triplet margin loss, which the code computes and does not add.
         mask_same_cine: queue rows of the anchor's own cine are no negatives (ours).
@@ -55,6 +57,7 @@ class VTDLArguments(ViewArguments):
     triplet: bool = True
     min_distance: Positive | None = None
     min_distance_s: Annotated[float, Field(gt=0)] | None = None
+    max_overlap: Fraction = 1.0
     cycle_s: Annotated[float, Field(gt=0)] | None = None
     margin_weight: NonNegative = 0.0
     mask_same_cine: bool = True
@@ -88,6 +91,7 @@ class VTDL(ViewMethod):
             **self.clip_facts,
             min_distance=self.arguments.min_distance,
             min_distance_s=self.arguments.min_distance_s,
+            max_overlap=self.arguments.max_overlap,
             cycle_s=self.arguments.cycle_s,
         )
 
