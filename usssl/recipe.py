@@ -31,12 +31,14 @@ class DataArguments(Arguments):
             prepared store.
         clip: the clip that a method or task sees.
         margin: the store keeps frames at `margin` times the clip size, room for crops.
+        color: `grey` or `rgb`, of the frames that the model sees.
         labelled_cines: fine-tuning only: number of labelled training cines; all where None.
     """
 
     source: str | tuple[str, ...]
     clip: ClipArguments = ClipArguments()
     margin: Annotated[float, Field(ge=1, le=4)] = 1.5
+    color: Literal["grey", "rgb"] = "grey"
     labelled_cines: Positive | None = None
 
     @property
@@ -45,12 +47,17 @@ class DataArguments(Arguments):
         height, width = self.clip.size
         return 2 * round(height * self.margin / 2), 2 * round(width * self.margin / 2)
 
+    @property
+    def channels(self) -> int:
+        """Of a frame: 1 (grey) or 3 (RGB)."""
+        return 1 if self.color == "grey" else 3
+
 
 class PretrainData(DataArguments):
     """Where the cines of a pretraining come from, and what they show.
 
-    `color` and `mask` follow `kind` where they are left out or `auto`. Fine-tuning has none of the three: a bundle is
-    given frames as they are, grey, with all that a scanner draws on them, so that is what its model is trained on.
+    `color` and `mask` follow `kind` where they are left out or `auto`. Fine-tuning has neither `kind` nor `mask`: a
+    bundle is given frames as they are, with all that a scanner draws on them, so that is what its model is trained on.
 
     Attributes:
         kind: ultrasound, or natural video. A method's ranges of augmentation follow it, too.
@@ -60,7 +67,6 @@ class PretrainData(DataArguments):
     """
 
     kind: VideoKind = "ultrasound"
-    color: Literal["grey", "rgb"] = "grey"
     mask: bool = True
 
     @model_validator(mode="before")
@@ -74,11 +80,6 @@ class PretrainData(DataArguments):
             **values,
             **{key: value for key, value in left_out.items() if values.get(key, "auto") in (None, "auto")},
         }
-
-    @property
-    def channels(self) -> int:
-        """Of a frame: 1 (grey) or 3 (RGB)."""
-        return 1 if self.color == "grey" else 3
 
 
 class EncoderArguments(Arguments):

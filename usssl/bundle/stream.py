@@ -15,10 +15,10 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
+from usssl.cine.clip_windows import Indices, clip_windows, real_places
 from usssl.errors import CineError
 
 UInt8 = npt.NDArray[np.uint8]
-Indices = npt.NDArray[np.intp]
 
 # Raw frames of one piece: large enough to keep every core busy, small enough for a laptop.
 PIECE_BYTES = 64 << 20
@@ -54,16 +54,7 @@ def pieces(frames: int, clip: int, stride: int, at_once: int) -> list[Indices]:
     """
     if clip == 1:
         return [np.arange(start, min(start + at_once, frames))[None] for start in range(0, frames, at_once)]
-    offsets = np.arange(clip) * stride
-    reach = int(offsets[-1])
-    starts: set[int] = set()
-    for phase in range(min(stride, frames)):
-        last = max(frames - 1 - reach, phase)
-        # The last clip of a phase ends with the last frame of that phase.
-        last -= (last - phase) % stride
-        starts.update(range(phase, last + 1, max(1, clip // 2) * stride))
-        starts.add(last)
-    windows = np.minimum(np.array(sorted(starts))[:, None] + offsets, frames - 1)
+    windows = clip_windows(frames, clip, stride)
     batch = max(1, at_once // clip)
     return [windows[i : i + batch] for i in range(0, len(windows), batch)]
 
@@ -178,7 +169,7 @@ class Joined:
             self._values[piece[0, 0] : piece[0, -1] + 1] = values[0]
             return
         for clip, rows in zip(piece, values, strict=True):
-            real = np.r_[True, np.diff(clip) > 0]  # repeats of the last frame pad a short cine
+            real = real_places(clip)
             self._values[clip[real]] += rows[real]
             self._seen[clip[real]] += 1
 

@@ -115,7 +115,7 @@ def open_data(recipe: Recipe) -> Store:
     data = recipe.data
     if isinstance(data, PretrainData):
         return resolve_source(data.source, size=data.stored_size, color=data.color, mask=data.mask)
-    return resolve_source(data.source, size=data.stored_size)
+    return resolve_source(data.source, size=data.stored_size, color=data.color)
 
 
 def store_size(recipe: Recipe) -> tuple[int, int]:
