@@ -269,6 +269,32 @@ def report(runs: Annotated[list[Path], typer.Argument(metavar="RUN")], out: Out)
 
 
 @app.command()
+def reproduce(
+    claim: Annotated[str | None, typer.Argument(help="Which; all are listed where none is named.")] = None,
+    out: Annotated[
+        Path | None, typer.Option("-o", "--out", help="Where to write; runs/reproduce/CLAIM by default.")
+    ] = None,
+) -> None:
+    """Measure a method's own claim, with seeds and intervals; a stopped one goes on."""
+    from usssl.engine.reproduce import CLAIMS, load
+    from usssl.engine.reproduce import reproduce as measure
+
+    if claim is None:
+        for name in CLAIMS:
+            print(f"{name}: {load(name).statement}")
+        return
+    found = measure(claim, out)
+    content = json.loads(found.read_text())
+    for line in content["comparisons"]:
+        ends = line["difference"]["interval"]
+        interval = "one seed, no interval" if ends is None else f"95 % interval {ends[0]:.3f} to {ends[1]:.3f}"
+        print(f"{line['better']} against {line['worse']}, {line['metric']}: ", end="")
+        print(f"{line['difference']['mean']:+.3f} ({interval}): {line['verdict']}")
+    print(f"{claim}: {content['verdict']}")
+    _say_where(found)
+
+
+@app.command()
 def demo(out: Annotated[Path, typer.Option("-o", "--out", help="Where to write.")] = Path("runs/demo")) -> None:
     """The whole line on phantom cines: pretrain, fine-tune, export, predict, report."""
     from usssl.engine.demo import run_demo

@@ -161,11 +161,7 @@ class Run:
         provenance = {
             "command": [Path(sys.argv[0]).name, *sys.argv[1:]],
             "started": datetime.now(UTC).isoformat(timespec="seconds"),
-            "python": platform.python_version(),
-            "packages": {name: found for name in _PACKAGES if (found := _version(name))},
-            "platform": f"{platform.system()} {platform.machine()}",
-            "cores": os.cpu_count(),
-            "gpu": torch.cuda.get_device_name() if torch.cuda.is_available() else None,
+            **machine(),
             **facts,
         }
         write_text(self.path / "provenance.json", json.dumps(provenance, indent=1) + "\n")
@@ -179,6 +175,19 @@ class Run:
         """Appends a dated line to `log.txt`."""
         with (self.path / "log.txt").open("a") as file:
             file.write(f"{datetime.now(UTC).isoformat(timespec='seconds')} {message}\n")
+
+
+def machine() -> dict[str, Any]:
+    """What a result was computed with: versions and the kind of machine, and nothing that names it."""
+    gpu = torch.cuda.get_device_name() if torch.cuda.is_available() else None
+    return {
+        "python": platform.python_version(),
+        "packages": {name: found for name in _PACKAGES if (found := _version(name))},
+        "platform": f"{platform.system()} {platform.machine()}",
+        "kind": "gpu" if gpu else "cpu",
+        "cores": os.cpu_count(),
+        "gpu": gpu,
+    }
 
 
 def read_weights(path: Path) -> dict[str, Tensor]:
