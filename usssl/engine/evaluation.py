@@ -12,7 +12,7 @@ from usssl.engine.finetuning import RANDOM, finetune
 from usssl.engine.run import Run, write_text
 from usssl.errors import OutputError, UsageError
 from usssl.progress import track
-from usssl.recipe import FinetuneRecipe, PretrainRecipe, read_recipe
+from usssl.recipe import DataArguments, FinetuneRecipe, PretrainRecipe, read_recipe
 from usssl.tasks.intervals import mean_interval, paired_interval
 
 TASKS = ("planes", "saliency")
@@ -109,7 +109,8 @@ def few_label_recipe(recipe: PretrainRecipe, trial: Trial) -> FinetuneRecipe:
     typed = read_recipe(
         {
             "seed": trial.seed,
-            "data": content["data"] | {"labelled_cines": trial.budget},
+            "data": {key: content["data"][key] for key in DataArguments.model_fields}
+            | {"labelled_cines": trial.budget},
             "encoder": content["encoder"],
             "task": {"name": trial.task},
             "start_from": trial.start_from,

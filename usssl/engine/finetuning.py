@@ -1,4 +1,8 @@
-"""Fine-tuning: a recipe with `task:` in, a run with a labelled model out."""
+"""Fine-tuning: a recipe with `task:` in, a run with a labelled model out.
+
+A frame encoder is shown the frames that the task draws. A clip encoder is shown a clip around each of them, in which it
+stands at any of the places that it may have when a whole cine is predicted, and learns from the features of that frame.
+"""
 
 from __future__ import annotations
 
@@ -6,7 +10,7 @@ import json
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
@@ -15,35 +19,65 @@ from torch.utils.data import Dataset
 
 from usssl import progress, tasks
 from usssl.augment.seeds import Seeds
-from usssl.data import Store, resolve_source
+from usssl.cine.clip_windows import windows_with
+from usssl.data import Store
 from usssl.engine.batches import read_ahead, sector_mask
 from usssl.engine.devices import resolve
 from usssl.engine.handlers import Checkpoints, KeepBest, MetricsLogger, Progress
-from usssl.engine.pretraining import split_cines, store_size
+from usssl.engine.pretraining import open_data, split_cines
 from usssl.engine.run import Run, read_weights, write_text
 from usssl.engine.training import Training, TrainingState, build_optimizer
 from usssl.errors import RecipeError, UsageError
 from usssl.models import encoders
 from usssl.models.encoders import Encoder
+from usssl.models.per_frame import clip_seen, features_at, features_of_frames
+from usssl.models.stem import fit_stem
 from usssl.recipe import EncoderArguments, FinetuneRecipe, PretrainRecipe, read_recipe
-from usssl.tasks.base import FrameKey, Predictor, Task, TaskHead
-from usssl.tasks.frames import FrameAugmentation
+from usssl.tasks.base import FrameKey, Task, TaskHead
+from usssl.tasks.frames import FrameAugmentation, channels_first
+from usssl.tasks.predictor import Predictor
 
 RANDOM = "random"
 _WITHOUT_SCREEN = 0.5  # share of training frames without burned-in text, so that nothing is learned from it
 
 
 class TaskModel(nn.Module):
-    """What fine-tuning trains: an encoder and a task's head, on normalised clips."""
+    """What fine-tuning trains: an encoder and a task's head, on normalised clips.
 
-    def __init__(self, encoder: Encoder, head: TaskHead) -> None:
+    Args:
+        encoder: of frames or of clips.
+        head: fits the encoder.
+        clip: frames that the model takes at once, and the step between them; (1, 1) for a frame encoder.
+    """
+
+    def __init__(self, encoder: Encoder, head: TaskHead, clip: tuple[int, int] = (1, 1)) -> None:
         super().__init__()
-        self.encoder, self.head = encoder, head
+        self.encoder, self.head, self.clip = encoder, head, clip
 
-    def forward(self, clips: Tensor) -> dict[str, Tensor]:
-        """The head's named outputs."""
-        outputs: dict[str, Tensor] = self.head(self.encoder.features(clips).float())
+    def forward(self, clips: Tensor, places: Tensor | None = None) -> dict[str, Tensor]:
+        """The head's named outputs of every frame, or of the one at `places (batch,)` of each clip alone."""
+        if places is None or clips.shape[1] == 1:
+            features = features_of_frames(self.encoder, clips)
+        else:
+            features = features_at(self.encoder, clips, places)
+        outputs: dict[str, Tensor] = self.head(features.float())
         return outputs
+
+
+class LabelledClips(NamedTuple):
+    """A batch of fine-tuning: `keys` are the labelled frames, each at its place in a clip.
+
+    Attributes:
+        keys: row of the store and frame of the cine, for each clip.
+        clips: uint8 `(batch, time, channels, height, width)`; a frame encoder's are of one frame.
+        places: int64 `(batch,)`, where in its clip each labelled frame stands.
+        samples: int64 `(batch,)`, the numbers of the samples in the run.
+    """
+
+    keys: list[FrameKey]
+    clips: Tensor
+    places: Tensor
+    samples: Tensor
 
 
 def finetune(
@@ -73,10 +107,11 @@ def finetune(
     out = Path(out or Path("runs") / (Path(recipe).stem if isinstance(recipe, str | Path) else typed.task.name))
     Run.check_writable(out)
     arguments, weights = starting_point(typed)
-    store = resolve_source(typed.data.source, size=store_size(typed))
+    store = open_data(typed)
     task = build_task(typed, store)
     chosen = labelled_cines(task, split_cines(store, "train"), typed.data.labelled_cines, typed.seed)
     typed = resolve(typed, clips_per_epoch=64 * len(chosen)).model_copy(update={"encoder": arguments})
+    build_model(typed, task, weights)  # refuses weights and clips that do not fit before there is a run
     run = Run.create(out, typed, resume=resume)
     if run.finished:
         progress.say(f"{run.path} is finished already")
@@ -92,7 +127,7 @@ def finetune(
             seed=typed.seed, data={"source": typed.data.source, "cines": len(chosen), "store": store.id}
         )
     steps_per_epoch = max(1, int(typed.trainer.clips_per_epoch) // typed.trainer.batch_size)
-    batches = FrameBatches(task, chosen, typed.trainer.batch_size, typed.seed)
+    batches = FrameBatches(task, chosen, typed.trainer.batch_size, typed.seed, model.clip)
     loader = read_ahead(batches, state.step, steps_per_epoch * typed.trainer.epochs, int(typed.trainer.workers))
     training = Training(model, _forward(model, task, typed.seed), typed, loader, steps_per_epoch, state)
     logger = MetricsLogger(run, training, tensorboard=typed.tracking.tensorboard)
@@ -108,7 +143,8 @@ def finetune(
         run.log(f"kept the weights after epoch {state.kept['best']['epoch']}, the best on the validation cines")
     test = [cine for cine in split_cines(store, "test") if task.labelled(cine)]
     if test:
-        result = task.evaluate(Predictor(model.encoder, model.head, store, typed.data.clip.size), test)
+        predict = Predictor(model.encoder, model.head, store, typed.data.clip.size, clip=model.clip)
+        result = task.evaluate(predict, test)
         write_text(run.path / "test.json", json.dumps({"cines": len(test), **asdict(result)}, indent=1) + "\n")
     facts = {
         "encoder": typed.encoder.model_dump_json(),
@@ -129,26 +165,49 @@ def _keep_best(recipe: FinetuneRecipe, training: Training, task: Task, logger: M
         return None
     model = training.model
     assert isinstance(model, TaskModel)
-    predict = Predictor(model.encoder, model.head, task.store, task.size, bf16=training.bf16)
+    predict = Predictor(model.encoder, model.head, task.store, task.size, clip=model.clip, bf16=training.bf16)
     measure = lambda: task.evaluate(predict, cines).metrics  # noqa: E731
     return KeepBest(training, measure, task.metric, higher_is_better=task.higher_is_better, logger=logger)
 
 
-class FrameBatches(Dataset[tuple[list[FrameKey], Tensor, Tensor]]):
-    """Batch `step` of a fine-tuning: frames that the task draws, as a pure function of the seed and the step."""
+class FrameBatches(Dataset[LabelledClips]):
+    """Batch `step` of a fine-tuning: frames that the task draws, as a pure function of the seed and the step.
 
-    def __init__(self, task: Task, cines: Sequence[int], batch_size: int, seed: int) -> None:
-        self.task, self.cines, self.batch_size, self.seed = task, list(cines), batch_size, seed
+    Args:
+        task: draws labelled frames.
+        cines: rows of the store to draw from.
+        batch_size: labelled frames in a batch.
+        seed: of the run.
+        clip: frames of the clip around each of them, and the step between them; (1, 1): the frame alone.
+    """
+
+    def __init__(
+        self, task: Task, cines: Sequence[int], batch_size: int, seed: int, clip: tuple[int, int] = (1, 1)
+    ) -> None:
+        self.task, self.cines, self.batch_size, self.seed, self.clip = task, list(cines), batch_size, seed, clip
         self.sectors = {cine: sector_mask(task.store, cine) for cine in self.cines}
 
-    def __getitem__(self, step: int) -> tuple[list[FrameKey], Tensor, Tensor]:
+    def __getitem__(self, step: int) -> LabelledClips:
         rng = np.random.default_rng((self.seed, step))
         keys = self.task.draw(self.cines, self.batch_size, rng)
-        frames = np.concatenate([self.task.store.read(cine, [frame]) for cine, frame in keys])
+        drawn = [self._clip(cine, frame, rng) for cine, frame in keys]
+        clips = np.stack(
+            [channels_first(self.task.store.read(cine, clip)) for (cine, _), clip in zip(keys, drawn, strict=True)]
+        )
         for number, (cine, _) in enumerate(keys):
             if rng.random() < _WITHOUT_SCREEN:
-                frames[number] *= self.sectors[cine]
-        return keys, torch.from_numpy(frames), step * self.batch_size + torch.arange(self.batch_size)
+                clips[number] *= self.sectors[cine]
+        places = [int((clip == frame).argmax()) for (_, frame), clip in zip(keys, drawn, strict=True)]
+        samples = step * self.batch_size + torch.arange(self.batch_size)
+        return LabelledClips(keys, torch.from_numpy(clips), torch.tensor(places), samples)
+
+    def _clip(self, cine: int, frame: int, rng: np.random.Generator) -> np.ndarray:
+        """Frame numbers of a clip that shows a frame, at a place drawn from those it may have in prediction."""
+        frames, stride = self.clip
+        if frames == 1:
+            return np.array([frame])
+        possible = windows_with(frame, int(self.task.store.frame_counts[cine]), frames, stride)
+        return possible[rng.integers(len(possible))]
 
 
 def starting_point(recipe: FinetuneRecipe) -> tuple[EncoderArguments, dict[str, Tensor] | None]:
@@ -163,7 +222,13 @@ def starting_point(recipe: FinetuneRecipe) -> tuple[EncoderArguments, dict[str, 
     if path.suffix == ".safetensors":
         return recipe.encoder, read_weights(path)
     run = Run.open(path)
-    return run.recipe().encoder, run.load_weights("encoder")
+    arguments = run.recipe().encoder
+    if arguments != recipe.encoder:
+        progress.say(
+            f"takes the encoder of {path}, {arguments.name} at width {arguments.width:g}, "
+            f"not the recipe's {recipe.encoder.name} at width {recipe.encoder.width:g}"
+        )
+    return arguments, run.load_weights("encoder")
 
 
 def build_task(recipe: FinetuneRecipe, store: Store) -> Task:
@@ -174,19 +239,23 @@ def build_task(recipe: FinetuneRecipe, store: Store) -> Task:
 def build_model(recipe: FinetuneRecipe, task: Task, weights: Mapping[str, Tensor] | None) -> TaskModel:
     """A task's model; the head is fresh, the encoder has the weights given, or fresh ones.
 
+    Weights for grey fit an encoder of RGB and the other way round (`fit_stem`).
+
     Raises:
         UsageError: the weights are of another encoder.
+        RecipeError: the encoder sees clips, and those of the recipe have one frame.
     """
-    arguments = recipe.encoder
-    encoder = encoders.build(arguments.name, channels=1, width=arguments.width, output_stride=task.output_stride)
+    arguments, channels = recipe.encoder, recipe.data.channels
+    encoder = encoders.build(arguments.name, channels=channels, width=arguments.width, output_stride=task.output_stride)
+    clip = clip_seen(encoder, arguments.name, recipe.data.clip)
     if weights is not None:
         try:
-            encoder.load_state_dict(weights)
+            encoder.load_state_dict(fit_stem(weights, encoder))
         except RuntimeError:
             raise UsageError(
                 f"the weights of {recipe.start_from} are not of the encoder {arguments.name} at width {arguments.width}"
             ) from None
-    return TaskModel(encoder, task.head(encoder))
+    return TaskModel(encoder, task.head(encoder), clip)
 
 
 def labelled_cines(task: Task, cines: Sequence[int], count: int | None, seed: int) -> list[int]:
@@ -214,12 +283,11 @@ def _forward(model: TaskModel, task: Task, seed: int) -> Any:
     device = next(model.parameters()).device
     augmentation = FrameAugmentation()
 
-    def forward(batch: tuple[list[FrameKey], Tensor, Tensor], step: int) -> dict[str, Tensor]:
-        keys, frames, samples = batch
-        seeds = Seeds.for_samples(seed, 0, samples)
+    def forward(batch: LabelledClips, step: int) -> dict[str, Tensor]:
+        seeds = Seeds.for_samples(seed, 0, batch.samples)
         matrices = augmentation.matrices(seeds, task.store.size, task.size)
-        targets = task.targets(keys, matrices).to(device)
-        outputs = model(augmentation.views(frames.to(device), matrices, seeds, task.size))
+        targets = task.targets(batch.keys, matrices).to(device)
+        outputs = model(augmentation.views(batch.clips.to(device), matrices, seeds, task.size), batch.places)
         return {"loss": task.loss(outputs, targets)}
 
     return forward

@@ -8,6 +8,7 @@ from torch import Tensor, nn
 
 from usssl.models.encoders import Encoder
 from usssl.models.normalise import GREY_MEAN, GREY_STD
+from usssl.models.per_frame import features_of_frames
 from usssl.models.preprocess import FramePreprocess
 
 
@@ -16,7 +17,8 @@ class DeployedModel(nn.Module):
 
     Args:
         size: height and width that the encoders see.
-        parts: an encoder and its head, for each task; heads map features to named outputs.
+        parts: an encoder and its head, for each task; heads map features to named outputs. All encoders take grey, or
+            all take RGB.
     """
 
     def __init__(self, size: tuple[int, int], parts: Sequence[tuple[Encoder, nn.Module]]) -> None:
@@ -27,13 +29,14 @@ class DeployedModel(nn.Module):
         self.eval()
 
     def forward(self, frames: Tensor) -> dict[str, Tensor]:
-        """The outputs of all heads, and the window that was seen.
+        """The outputs of all heads for every frame, and the window that was seen.
 
         Args:
-            frames: uint8 `(batch, time, height, width)`.
+            frames: uint8 `(batch, time, height, width)`, or `(batch, time, height, width, 3)` for encoders of RGB; for
+                encoders of clips, each row of the batch is a clip.
         """
         clips, window = self.preprocess(frames)
         outputs: dict[str, Tensor] = {}
         for encoder, head in zip(self.encoders, self.heads, strict=True):
-            outputs |= head(encoder.features(clips))  # type: ignore[operator]
+            outputs |= head(features_of_frames(encoder, clips))  # type: ignore[arg-type]
         return outputs | {"window": window}

@@ -37,19 +37,22 @@ class FramePreprocess(nn.Module):
         """Crops, resamples and normalises.
 
         Args:
-            frames: uint8 grey `(batch, time, height, width)`.
+            frames: uint8 grey `(batch, time, height, width)` or RGB `(batch, time, height, width, 3)`.
 
         Returns:
-            Normalised float `(batch, time, 1, *size)`, and the windows seen, float `(batch, 4)`: x0, y0, x1, y1 in
-            pixels of the original frame.
+            Normalised float `(batch, time, 1, *size)`, RGB `(batch, time, 3, *size)`, and the windows seen, float
+            `(batch, 4)`: x0, y0, x1, y1 in pixels of the original frame.
         """
         boxes = content_boxes(frames) if self.crop else _whole_frame(frames)
         windows = crop_windows(boxes, self.size)
-        return self.normalise(resample(frames, windows, self.size)).unsqueeze(2), windows
+        if frames.ndim == 4:
+            return self.normalise(resample(frames, windows, self.size)).unsqueeze(2), windows
+        planes = frames.permute(0, 1, 4, 2, 3).flatten(1, 2)
+        return self.normalise(resample(planes, windows, self.size)).unflatten(1, (-1, 3)), windows
 
-    def normalise(self, grey: Tensor) -> Tensor:
-        """Grey levels 0 … 255 of any shape and type to the model's scale (float)."""
-        return (grey.float() / 255.0 - self.mean) / self.std
+    def normalise(self, levels: Tensor) -> Tensor:
+        """Levels 0 … 255 of any shape and type to the model's scale (float)."""
+        return (levels.float() / 255.0 - self.mean) / self.std
 
     def extra_repr(self) -> str:
         """What `print` shows of the module."""
@@ -60,7 +63,7 @@ def content_boxes(frames: Tensor) -> Tensor:
     """The box of the ultrasound image of each sample: `usssl.cine.sector.content_box` in tensors.
 
     Args:
-        frames: uint8 `(batch, time, height, width)`.
+        frames: uint8 `(batch, time, height, width)` or `(batch, time, height, width, 3)`.
 
     Returns:
         int64 `(batch, 4)`: x0, y0, x1, y1, half open, in pixels.
@@ -117,7 +120,7 @@ def resample_weights(start: Tensor, stop: Tensor, out: int, length: int) -> Tens
 
 
 def _whole_frame(frames: Tensor) -> Tensor:
-    batch, _, height, width = frames.shape
+    batch, _, height, width = frames.shape[:4]
     ones = torch.ones(batch, 1, dtype=torch.int64, device=frames.device)
     return torch.cat([ones * 0, ones * 0, ones * width, ones * height], 1)
 
@@ -129,9 +132,16 @@ def _lit_points(frames: Tensor) -> Tensor:
     grid = 2 * torch.arange(count, device=frames.device) + 1
     rows, columns = grid * frames.shape[2] // (2 * count), grid * frames.shape[3] // (2 * count)
     # Sums of uint8 are whole numbers, exact in float32 up to 65,793 frames.
-    seen = frames.index_select(2, rows).index_select(3, columns).float().sum(1)
+    points_seen = frames.index_select(2, rows).index_select(3, columns)
+    seen = (points_seen if frames.ndim == 4 else _luma(points_seen)).float().sum(1)
     lit = (seen > sector.LIT_ABOVE * frames.shape[1]).float()
     return lit.reshape(-1, cells, points, cells, points).sum((2, 4))
+
+
+def _luma(rgb: Tensor) -> Tensor:
+    """The grey levels of RGB `(…, 3)`, int32: ITU-R 601 luma in the whole numbers of OpenCV, which the store counts by."""
+    red, green, blue = rgb.int().unbind(-1)
+    return (9798 * red + 19235 * green + 3735 * blue + 16384) // 32768
 
 
 def _body(points: Tensor) -> Tensor:

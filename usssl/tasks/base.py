@@ -5,7 +5,7 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 import torch
@@ -14,6 +14,9 @@ from torch import Tensor, nn
 from usssl.arguments import NamedArguments
 from usssl.data import Store
 from usssl.models.encoders import Encoder
+
+if TYPE_CHECKING:
+    from usssl.tasks.predictor import Predictor
 
 FrameKey = tuple[int, int]  # (row of the store, frame of the cine)
 
@@ -91,36 +94,3 @@ class Task(ABC):
     @abstractmethod
     def evaluate(self, predict: Predictor, cines: Sequence[int]) -> Evaluation:
         """Measures a model on whole cines."""
-
-
-class Predictor:
-    """Runs encoder and head over whole cines of a store, without augmentation.
-
-    Args:
-        encoder: in any mode; it is put in evaluation mode.
-        head: likewise.
-        store: the frames.
-        size: of the model's input.
-        bf16: whether to run under bf16 autocast.
-    """
-
-    def __init__(
-        self, encoder: Encoder, head: TaskHead, store: Store, size: tuple[int, int], *, bf16: bool = False
-    ) -> None:
-        self.encoder, self.head, self.store, self.size, self.bf16 = encoder, head, store, size, bf16
-
-    @torch.no_grad()
-    def __call__(self, cine: int, frames: Sequence[int]) -> dict[str, np.ndarray]:
-        """The outputs for some frames of a cine, each `(frames, …)`."""
-        from usssl.tasks.frames import plain_views
-
-        self.encoder.eval()
-        self.head.eval()
-        device = next(self.encoder.parameters()).device
-        parts: list[dict[str, Tensor]] = []
-        for at in range(0, len(frames), 64):
-            pixels = torch.from_numpy(self.store.read(cine, frames[at : at + 64])).to(device)
-            with torch.autocast(device.type, torch.bfloat16, enabled=self.bf16):
-                features = self.encoder.features(plain_views(pixels, self.size))
-            parts.append(self.head(features.float()))
-        return {name: torch.cat([p[name][:, 0] for p in parts]).cpu().numpy() for name in parts[0]}

@@ -1,9 +1,13 @@
-"""Views of single frames for labelled training: mild geometry and tone, as in Droste et al., IPMI 2019."""
+"""Views for labelled training, of single frames or of clips around them: mild geometry and tone.
+
+As in Droste et al., IPMI 2019, with one draw for all frames of a clip.
+"""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -17,7 +21,7 @@ from usssl.models.normalise import normalise
 
 @dataclass(frozen=True)
 class FrameAugmentation:
-    """Flip, rotation, aspect, crop, gamma and brightness, one draw a frame.
+    """Flip, rotation, aspect, crop, gamma and brightness, one draw a clip.
 
     Attributes:
         flip: probability of a mirror image.
@@ -45,14 +49,19 @@ class FrameAugmentation:
         matrix = matrix * torch.stack([stretch * mirror, torch.ones_like(zeros)], dim=1)[:, None, :]
         return compose(inverse(about_centre(matrix, source)), resize_matrix(source, size, rows))
 
-    def views(self, frames: Tensor, matrices: Tensor, seeds: Seeds, size: tuple[int, int]) -> Tensor:
-        """Normalised views `(rows, 1, 1, *size)` of frames uint8 `(rows, H, W)`."""
-        batch = ClipBatch(frames[:, None, None])
+    def views(self, clips: Tensor, matrices: Tensor, seeds: Seeds, size: tuple[int, int]) -> Tensor:
+        """Normalised views `(rows, time, channels, *size)` of clips uint8 `(rows, time, channels, H, W)`."""
+        batch = ClipBatch(clips)
         tone = GreyTone(brightness=self.tone, contrast=0.0, gamma=self.tone)
         return normalise(tone.apply(warp(batch.pixels, matrices, size), tone.sample(batch, seeds.child("tone"))))
 
 
-def plain_views(frames: Tensor, size: tuple[int, int]) -> Tensor:
-    """Normalised views `(rows, 1, 1, *size)` of whole frames uint8 `(rows, H, W)`."""
-    source = (frames.shape[1], frames.shape[2])
-    return normalise(warp(frames[:, None, None], resize_matrix(source, size, len(frames)), size))
+def plain_views(clips: Tensor, size: tuple[int, int]) -> Tensor:
+    """Normalised views `(rows, time, channels, *size)` of whole frames uint8 `(rows, time, channels, H, W)`."""
+    source = (clips.shape[3], clips.shape[4])
+    return normalise(warp(clips, resize_matrix(source, size, len(clips)), size))
+
+
+def channels_first(frames: np.ndarray) -> np.ndarray:
+    """Frames of a store, `(n, H, W)` or `(n, H, W, 3)`, as `(n, channels, H, W)`."""
+    return frames[:, None] if frames.ndim == 3 else np.ascontiguousarray(np.moveaxis(frames, -1, 1))

@@ -13,8 +13,9 @@ from torch.nn import functional
 from usssl.arguments import Fraction
 from usssl.data import Store
 from usssl.models.encoders import Encoder
-from usssl.tasks.base import Evaluation, FrameKey, Predictor, Task, TaskArguments, TaskHead
+from usssl.tasks.base import Evaluation, FrameKey, Task, TaskArguments, TaskHead
 from usssl.tasks.classification import accuracy, class_scores, confusion_matrix
+from usssl.tasks.predictor import Predictor
 
 BACKGROUND = "background"
 UNLABELLED = ""

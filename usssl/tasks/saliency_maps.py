@@ -14,7 +14,8 @@ from usssl.augment.geometry import inverse, transform
 from usssl.data import Store
 from usssl.errors import UsageError
 from usssl.models.encoders import Encoder
-from usssl.tasks.base import Evaluation, FrameKey, Predictor, Task, TaskArguments, TaskHead
+from usssl.tasks.base import Evaluation, FrameKey, Task, TaskArguments, TaskHead
+from usssl.tasks.predictor import Predictor
 from usssl.tasks.saliency_metrics import auc_judd, gaze_map, score
 
 _LEAST_POINTS = 1
