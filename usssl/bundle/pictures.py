@@ -16,6 +16,7 @@ import numpy as np
 import numpy.typing as npt
 
 from usssl.bundle.prediction import Float32, Prediction
+from usssl.bundle.stream import to_model
 from usssl.cine import Cine, open_cine, write_video
 from usssl.cine.sector import Box
 from usssl.cine.sector_mask import sector_mask
@@ -42,9 +43,9 @@ class ImagePart:
     keep: npt.NDArray[np.bool_]
 
     def cut(self, frame: UInt8) -> UInt8:
-        """The part of a grey frame (H, W)."""
+        """The part of a frame (H, W) or (H, W, 3), in grey."""
         x0, y0, x1, y1 = self.box
-        return np.where(self.keep, frame[y0:y1, x0:x1], np.uint8(0))
+        return np.where(self.keep, to_model(frame[None, y0:y1, x0:x1], colour=False)[0], np.uint8(0))
 
 
 def image_part(path: Path) -> ImagePart:
@@ -63,7 +64,7 @@ def write_stills(folder: Path, cine: Cine, prediction: Prediction, part: ImagePa
 
     Args:
         folder: where to write `<cine>_<plane>_frame<number>.png`.
-        cine: opened in grey.
+        cine: opened in any colour.
         prediction: of the cine, with `plane_probs`.
         part: what to show.
 
@@ -93,7 +94,7 @@ def write_overlay(path: Path, cine: Cine, prediction: Prediction, part: ImagePar
 
     Args:
         path: the file to write.
-        cine: opened in grey.
+        cine: opened in any colour.
         prediction: of the cine.
         part: what to show.
 

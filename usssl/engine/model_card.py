@@ -57,12 +57,12 @@ class CardFacts:
     change: str = "first export"
 
 
-def model_card(card: CardFacts, facts: UssslFacts) -> str:
-    """The model card in Markdown."""
+def model_card(card: CardFacts, facts: UssslFacts, *, colour: bool = False) -> str:
+    """The model card in Markdown; `colour`: of a model that takes RGB frames."""
     parts = [
         _HEADER.format(title=card.name, tasks=", ".join(facts.task)),
         f"# {card.name}\n\n**For research use; not a medical device.** {card.task}\n\n{card.description}",
-        f"## What it takes and gives\n\n{_interface(facts)}",
+        f"## What it takes and gives\n\n{_interface(facts, colour)}",
         f"## Data\n\n{card.data}",
         f"## Method\n\n{card.method}",
         f"## Metrics\n\n{_metrics(card)}",
@@ -81,16 +81,21 @@ model_name: {title!r}
 ---"""
 
 
-def _interface(facts: UssslFacts) -> str:
+def _interface(facts: UssslFacts, colour: bool) -> str:
     height, width = facts.size
+    kind, shape = ("RGB", "(batch, time, height, width, 3)") if colour else ("grey", "(batch, time, height, width)")
     lines = [
-        "- Input `frames`: raw grey frames, uint8 (batch, time, height, width), of any size. "
+        f"- Input `frames`: raw {kind} frames, uint8 {shape}, of any size. "
         f"The graph finds the ultrasound image, crops it, and resizes it to {height} × {width} (height × width).",
         "- Input `fixed_window`, optional: float32 (1, 4), a window (x0, y0, x1, y1) in pixels to use in place of "
         "the one that the graph finds, so that all parts of a long cine are seen alike.",
     ]
     if facts.clip.frames > 1:
-        lines.append(f"- It sees clips of {facts.clip.frames} frames, {facts.clip.stride} frames of the cine apart.")
+        lines.append(
+            f"- It sees clips of {facts.clip.frames} frames, {facts.clip.stride} frames of the cine apart, each a row "
+            "of the batch. `predict` shows it a whole cine through clips that overlap by half; what it says of a frame is "
+            "the mean over the clips that show it. A cine too short for a clip repeats its last frame."
+        )
     if facts.classes:
         lines.append(f"- Classes: {', '.join(facts.classes)}.")
     if "saliency" in facts.task:

@@ -39,6 +39,7 @@ from usssl.errors import BundleError, OutputError, UsageError
 UInt8 = npt.NDArray[np.uint8]
 OUTPUTS = ("plane_probs", "saliency", "embedding", "cine_probs", WINDOW)
 OPSET = 20
+_TRACED_CLIP = 19
 
 _FORMATS = {
     "plane_probs": ("probabilities", "classes", (0.0, 1.0)),
@@ -65,13 +66,14 @@ def export_model(
     """Exports a model to a bundle, whole or not at all.
 
     Args:
-        model: `forward(frames uint8 (batch, time, height, width))` returns a dict of `plane_probs`, `saliency`,
+        model: `forward(frames uint8 (batch, time, height, width[, 3]))` returns a dict of `plane_probs`, `saliency`,
             `embedding`, `cine_probs` (those of its tasks) and `window`; crop, resize and normalisation are its own.
         out: the folder to write; an existing bundle there is replaced.
         task: its tasks: `planes`, `saliency`, `recognition`, `retrieval`.
         classes: class names, for `planes` and `recognition`.
         size: height and width in pixels that the model sees after its crop.
-        example_frames: real grey cines, uint8 (T, H, W), of different sizes; the parity is measured on them.
+        example_frames: real cines of different sizes, uint8 (T, H, W), or (T, H, W, 3) for a model that takes RGB; the
+            parity is measured on them. For a clip model, the first and last `clip_frames` frames of each are clips.
         card: what the model card says.
         clip_frames: frames that the model takes at once; 1 for a model that treats each frame by itself.
         clip_stride: step between a clip's frames, in frames of the cine.
@@ -90,7 +92,8 @@ def export_model(
     names = _check_arguments(task, example_frames, clip_frames)
     exported = copy.deepcopy(model).cpu().eval().requires_grad_(False)
     outputs = _output_names(exported, example_frames[0][:clip_frames], names)
-    content = _with_fixed_window(_to_onnx(_Exported(exported, outputs), outputs, clip_frames))
+    colour = example_frames[0].ndim == 4
+    content = _with_fixed_window(_to_onnx(_Exported(exported, outputs), outputs, clip_frames, colour))
     parity = compare(exported, content, outputs, example_frames, clip_frames, tolerance)
     facts = UssslFacts(
         task=tuple(task),  # type: ignore[arg-type]  # checked above
@@ -100,8 +103,8 @@ def export_model(
         sha256=hashlib.sha256(content).hexdigest(),
         parity=parity,
     )
-    metadata = _metadata(card, facts, outputs)
-    _write(target, content, metadata, model_card(card, facts))
+    metadata = _metadata(card, facts, outputs, colour)
+    _write(target, content, metadata, model_card(card, facts, colour=colour))
     return target
 
 
@@ -127,10 +130,12 @@ def _check_arguments(task: Sequence[str], example_frames: Sequence[UInt8], clip_
         raise UsageError(f"a bundle needs a task: {', '.join(OUTPUT_OF_TASK)}")
     if not example_frames:
         raise UsageError("an export needs example frames, for it shows its parity on real ones")
+    ranks = {frames.ndim for frames in example_frames}
     for frames in example_frames:
-        if frames.dtype != np.uint8 or frames.ndim != 3 or len(frames) < clip_frames:
+        fits = frames.ndim == 3 or (frames.ndim == 4 and frames.shape[3] == 3)
+        if frames.dtype != np.uint8 or not fits or len(ranks) > 1 or len(frames) < clip_frames:
             raise UsageError(
-                f"example frames are grey uint8 (T, H, W) with at least {clip_frames} frames, "
+                f"example frames are uint8, all (T, H, W) or all (T, H, W, 3), with at least {clip_frames} frames, "
                 f"not {frames.dtype} {frames.shape}"
             )
     return [OUTPUT_OF_TASK[name] for name in task] + [WINDOW]
@@ -150,11 +155,13 @@ def _output_names(model: nn.Module, frames: UInt8, needed: Sequence[str]) -> lis
     return [name for name in OUTPUTS if name in found]
 
 
-def _to_onnx(model: nn.Module, outputs: Sequence[str], clip_frames: int) -> onnx.ModelProto:
-    """Exports with every axis of `frames` dynamic."""
-    # No two axes of the traced frames are equal, so that none can be taken for another.
-    frames = torch.zeros((2, max(3, clip_frames), 150, 207), dtype=torch.uint8)
-    frames[..., 20:130, 30:180] = 90
+def _to_onnx(model: nn.Module, outputs: Sequence[str], clip_frames: int, colour: bool) -> onnx.ModelProto:
+    """Exports with every axis of `frames` dynamic, but for the three colours."""
+    # No two axes of the traced frames are equal, so that none can be taken for another; and a clip is long enough to
+    # have several steps in time, for the exporter takes an axis of one for an axis that is always one.
+    time = max(_TRACED_CLIP, clip_frames) if clip_frames > 1 else 5 if colour else 3
+    frames = torch.zeros((2, time, 150, 207, *([3] if colour else [])), dtype=torch.uint8)
+    frames[:, :, 20:130, 30:180] = 90
     quiet = logging.getLogger("torch.onnx")
     level = quiet.level
     quiet.setLevel(logging.ERROR)
@@ -222,15 +229,16 @@ def _with_fixed_window(model: onnx.ModelProto) -> bytes:
     return bytes(model.SerializeToString())
 
 
-def _metadata(card: CardFacts, facts: UssslFacts, outputs: Sequence[str]) -> BundleMetadata:
+def _metadata(card: CardFacts, facts: UssslFacts, outputs: Sequence[str], colour: bool) -> BundleMetadata:
+    channels = ("red", "green", "blue") if colour else ("grey",)
     frames = TensorFormat(
         type="image",
-        format="magnitude",
-        num_channels=1,
+        format="rgb" if colour else "magnitude",
+        num_channels=len(channels),
         spatial_shape=("*", "*"),
         dtype="uint8",
         value_range=(0, 255),
-        channel_def={"0": "grey"},
+        channel_def={str(index): name for index, name in enumerate(channels)},
     )
     return BundleMetadata(
         version=card.version,

@@ -34,7 +34,7 @@ def compare(
         model: the PyTorch model, in evaluation mode on the CPU.
         content: the ONNX model.
         outputs: names of the outputs, in the order of the graph.
-        examples: real grey cines, uint8 (T, H, W).
+        examples: real cines, uint8 (T, H, W) or (T, H, W, 3).
         clip_frames: frames that the model takes at once; 1 for a model that treats each frame by itself.
         tolerance: largest error allowed, relative to the largest magnitude of an output.
 
@@ -54,7 +54,7 @@ def compare(
         _note(errors, scales, expected, found)
         _check_fixed_window(session, batch, expected, errors, scales, clip_frames)
         batches.add(batch.shape[:2])
-        sizes.add(batch.shape[2:])
+        sizes.add(batch.shape[2:4])
         frames += batch.shape[0] * batch.shape[1]
     relative = {name: errors[name] / scales[name] for name in outputs}
     worst = max(relative, key=lambda name: relative[name])
@@ -74,8 +74,8 @@ def compare(
 
 
 def _batches(examples: Sequence[UInt8], clip_frames: int) -> Iterator[UInt8]:
-    """The examples as (batch, time, height, width): long, short, two at once; the first also cut to another size."""
-    height, width = examples[0].shape[1:]
+    """The examples as (batch, time, height, width[, 3]): long, short, two at once; the first also at another size."""
+    height, width = examples[0].shape[1:3]
     cut = examples[0][:, height // 7 :, : width - width // 5]
     for example in (*examples, cut):
         frames = example[:_MOST_FRAMES]

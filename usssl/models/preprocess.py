@@ -139,7 +139,7 @@ def _lit_points(frames: Tensor) -> Tensor:
 
 
 def _luma(rgb: Tensor) -> Tensor:
-    """The grey levels of RGB `(…, 3)`, int32: ITU-R 601 luma in the whole numbers of OpenCV, which the store counts by."""
+    """The grey levels of RGB `(…, 3)`, int32: ITU-R 601 luma, rounded to OpenCV's whole numbers, as in the store."""
     red, green, blue = rgb.int().unbind(-1)
     return (9798 * red + 19235 * green + 3735 * blue + 16384) // 32768
 
