@@ -16,7 +16,7 @@ from usssl.methods.functional import effective_rank, feature_std, same_group_nei
 
 _CLIPS = 256  # the newest that are measured together
 _LEAST = 8  # clips below which nothing can be said
-_LINES = 3  # logged lines in a row that must show collapse before it is said
+_TIMES = 3  # measures in a row that must show collapse before it is said
 MIN_STD, MIN_RANK = 0.02, 1.5
 
 
@@ -31,6 +31,7 @@ class CollapseMonitor:
     def __init__(self, run: Run, method: Method) -> None:
         self.run, self.method = run, method
         self.features: deque[tuple[Tensor, Tensor]] = deque()
+        self.clips = 0
         self.collapsed = 0
 
     def attach(self, engine: Engine) -> None:
@@ -41,13 +42,15 @@ class CollapseMonitor:
         if self.method.watched is None:
             return
         self.features.append(self.method.watched)
-        while sum(len(features) for features, _ in self.features) - len(self.features[0][0]) >= _CLIPS:
+        self.clips += self.method.watched[0].shape[0]
+        while self.clips - (oldest := self.features[0][0].shape[0]) >= _CLIPS:
             self.features.popleft()
+            self.clips -= oldest
 
     @torch.no_grad()
     def measure(self) -> dict[str, float]:
         """The measures of the newest clips; says so in words where they have collapsed."""
-        if sum(len(features) for features, _ in self.features) < _LEAST:
+        if self.clips < _LEAST:
             return {}
         features, cines = (torch.cat(parts)[-_CLIPS:] for parts in zip(*self.features, strict=True))
         found = {
@@ -61,7 +64,7 @@ class CollapseMonitor:
     def _warn(self, std: float, rank: float, dim: int) -> None:
         flat = std < MIN_STD or rank < MIN_RANK
         self.collapsed = self.collapsed + 1 if flat else 0
-        if self.collapsed == _LINES:
+        if self.collapsed == _TIMES:
             message = (
                 "warning: the features have collapsed: all clips look nearly alike to the encoder (deviation "
                 f"{std:.3f} where 1 is spread out, {rank:.1f} of {dim} dimensions in use); stop the run and lower "

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import json
+import math
 import sys
 import time
 from collections.abc import Callable
-from typing import Any
+from typing import Any, TextIO
 
+import torch
 from ignite.engine import Engine, Events
 from torch import Tensor
 
@@ -14,21 +17,30 @@ from usssl import progress
 from usssl.engine.run import Run
 from usssl.engine.training import Training
 
+_SECONDS_BETWEEN_POINTS = 1.0  # TensorBoard's file is slow to write, and its curves need no more
+
 
 class MetricsLogger:
-    """Writes a line to `metrics.jsonl` (and TensorBoard) every few steps.
+    """Writes a line to `metrics.jsonl` every few steps, and to TensorBoard once a second at most.
 
     A line holds step, epoch, the mean of each named loss since the last line, lr, clips_per_s, and data_wait: the share
-    of the time that was spent waiting for data; and what `measures` find at that step.
+    of the time that was spent waiting for data. Every few lines, and at the end, it also holds what `measures` find,
+    which takes longer.
     """
 
-    def __init__(self, run: Run, training: Training, *, tensorboard: bool, every: int = 10) -> None:
-        self.run, self.training, self.every = run, training, every
+    def __init__(
+        self, run: Run, training: Training, *, tensorboard: bool, every: int = 10, measure_every: int = 50
+    ) -> None:
+        self.run, self.training, self.every, self.measure_every = run, training, every, measure_every
         self.measures: list[Callable[[], dict[str, float]]] = []
+        self.file: TextIO | None = None
         self.writer: Any = None
+        self.drawn = -math.inf
         if tensorboard:
+            from tensorboard.compat.proto.summary_pb2 import Summary
             from torch.utils.tensorboard import SummaryWriter
 
+            self.summary = Summary
             self.writer = SummaryWriter(str(run.path / "tensorboard"), purge_step=training.state.step + 1)
         self._reset()
 
@@ -38,18 +50,21 @@ class MetricsLogger:
         engine.add_event_handler(Events.GET_BATCH_COMPLETED, self._arrived)
         engine.add_event_handler(Events.ITERATION_COMPLETED, self._count)
         engine.add_event_handler(Events.COMPLETED, self._close)
+        engine.add_event_handler(Events.EXCEPTION_RAISED, self._close)
 
-    def log(self, values: dict[str, Any]) -> None:
-        """Writes one line of values at the present step."""
+    def log(self, values: dict[str, Any], *, draw: bool = True) -> None:
+        """Writes one line of values at the present step, and draws them in TensorBoard."""
         step = self.training.state.step
         line = {"step": step, "epoch": round(step / self.training.steps_per_epoch, 3), **values}
-        self.run.log_metrics(line)
-        if self.writer:
-            for name, value in values.items():
-                self.writer.add_scalar(name, value, step)
+        self.file = self.file or self.run.open_metrics()
+        self.file.write(json.dumps(line) + "\n")
+        if self.writer and draw:
+            # All values are one event: `add_scalar` makes and queues one of each.
+            summary = self.summary(value=[self.summary.Value(tag=name, simple_value=v) for name, v in values.items()])
+            self.writer.file_writer.add_summary(summary, step)
 
     def _reset(self) -> None:
-        self.sums: dict[str, float] = {}
+        self.values: dict[str, list[Tensor]] = {}
         self.count = 0
         self.wait = 0.0
         self.since = time.perf_counter()
@@ -62,29 +77,36 @@ class MetricsLogger:
 
     def _count(self, engine: Engine) -> None:
         for name, value in engine.state.output.items():
-            self.sums[name] = self.sums.get(name, 0.0) + value
+            self.values.setdefault(name, []).append(value)
         self.count += 1
-        if self.training.state.step % self.every and self.training.state.step != self.training.steps:
+        step, last = self.training.state.step, self.training.state.step == self.training.steps
+        if step % self.every and not last:
             return
         seconds = time.perf_counter() - self.since
-        means = {name: round(float(total) / self.count, 6) for name, total in self.sums.items()}
+        means = {name: round(float(torch.stack(values).mean()), 6) for name, values in self.values.items()}
         clips = self.count * self.training.recipe.trainer.batch_size
         lr = self.training.state.optimizer.param_groups[0]["lr"]
-        found = {name: round(value, 6) for measure in self.measures for name, value in measure().items()}
-        self.log(
-            {
-                **means,
-                **found,
-                "lr": lr,
-                "clips_per_s": round(clips / seconds, 2),
-                "data_wait": round(self.wait / seconds, 4),
-            }
-        )
+        measures = [] if step % self.measure_every and not last else self.measures
+        found = {name: round(value, 6) for measure in measures for name, value in measure().items()}
+        line = {
+            **means,
+            **found,
+            "lr": lr,
+            "clips_per_s": round(clips / seconds, 2),
+            "data_wait": round(self.wait / seconds, 4),
+        }
+        now = time.monotonic()
+        draw = last or now - self.drawn > _SECONDS_BETWEEN_POINTS
+        self.drawn = now if draw else self.drawn
+        self.log(line, draw=draw)
         self._reset()
 
-    def _close(self, engine: Engine) -> None:
+    def _close(self, *_: Any) -> None:
         if self.writer:
             self.writer.close()
+        if self.file:
+            self.file.close()
+            self.file = None
 
 
 class Progress:
@@ -166,6 +188,7 @@ class Validation:
     def _validate(self, engine: Engine) -> None:
         if engine.state.epoch % self.every == 0 or engine.state.epoch == engine.state.max_epochs:
             self.logger.log({name: round(value, 6) for name, value in self.measure().items()})
+            self.logger.training.model.train()
             self.logger._reset()
 
 
@@ -207,6 +230,7 @@ class KeepBest:
             return
         found = self.measure()
         self.logger.log({f"val_{name}": round(value, 6) for name, value in found.items()})
+        self.training.model.train()
         self.logger._reset()
         best = self.training.state.kept.get("best")
         if best is None or self.sign * (found[self.metric] - best[self.metric]) > 0:

@@ -11,7 +11,7 @@ from collections.abc import Iterator, Mapping
 from datetime import UTC, datetime
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
-from typing import Any
+from typing import Any, TextIO
 
 import torch
 import yaml
@@ -146,10 +146,9 @@ class Run:
             for line in path.read_text().splitlines():
                 yield json.loads(line)
 
-    def log_metrics(self, values: Mapping[str, Any]) -> None:
-        """Appends one line to `metrics.jsonl`."""
-        with (self.path / "metrics.jsonl").open("a") as file:
-            file.write(json.dumps(dict(values)) + "\n")
+    def open_metrics(self) -> TextIO:
+        """`metrics.jsonl`, to which whole lines are appended."""
+        return (self.path / "metrics.jsonl").open("a", buffering=1)
 
     def drop_metrics_after(self, step: int) -> None:
         """Forgets the lines past a checkpoint, which a resumed run writes anew."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterable
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -138,6 +139,7 @@ class Training:
             UssslError: the loss is not a number any more.
         """
         if self.state.step < self.steps:
+            self.model.train()  # and again by whatever measures the model between two steps
             self.trainer.run()
 
     def _step(self, engine: Engine, batch: Any) -> dict[str, Tensor]:
@@ -146,15 +148,18 @@ class Training:
         lr = learning_rate(self.recipe.schedule, base, step, self.steps_per_epoch, self.steps)
         for group in self.state.optimizer.param_groups:
             group["lr"] = lr
-        self.model.train()
-        with torch.autocast(self.device.type, torch.bfloat16, enabled=self.bf16):
+        with self._autocast():
             losses = self.forward(batch, step)
         self.state.optimizer.zero_grad(set_to_none=True)
         losses["loss"].backward()
-        if not torch.isfinite(losses["loss"]):
-            raise UssslError(f"the loss is {losses['loss'].item()} at step {step + 1}; lower optimizer.lr")
+        loss = losses["loss"].item()
+        if not math.isfinite(loss):
+            raise UssslError(f"the loss is {loss} at step {step + 1}; lower optimizer.lr")
         self.state.optimizer.step()
         self.state.step = step + 1
         if self.after_step is not None:
             self.after_step(self.state.step / self.steps)
         return {name: value.detach() for name, value in losses.items()}
+
+    def _autocast(self) -> AbstractContextManager[object]:
+        return torch.autocast(self.device.type, torch.bfloat16) if self.bf16 else nullcontext()
