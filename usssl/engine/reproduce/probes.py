@@ -72,3 +72,20 @@ def linear_accuracy(seen: np.ndarray, classes: np.ndarray, new: np.ndarray, trut
 def r_squared(truth: np.ndarray, predicted: np.ndarray) -> float:
     """The share of the variance of the truth that is predicted; below 0 where the mean would be better."""
     return float(1 - ((truth - predicted) ** 2).sum() / ((truth - truth.mean()) ** 2).sum())
+
+
+def knn_accuracy(seen: np.ndarray, classes: np.ndarray, new: np.ndarray, truth: np.ndarray, k: int = 10) -> float:
+    """Accuracy of a vote of the k nearest by cosine, each weighed by its cosine; arguments as `linear_accuracy`."""
+    a, b = (x - seen.mean(axis=0) for x in (seen, new))
+    a, b = (x / (np.linalg.norm(x, axis=1, keepdims=True) + 1e-12) for x in (a, b))
+    cosine = b @ a.T
+    nearest = np.argsort(-cosine, axis=1, kind="stable")[:, :k]
+    names = np.unique(classes)
+    votes = np.stack(
+        [
+            np.where(classes[nearest] == name, np.take_along_axis(cosine, nearest, axis=1), 0.0).sum(axis=1)
+            for name in names
+        ],
+        axis=1,
+    )
+    return float((names[votes.argmax(axis=1)] == truth).mean())
