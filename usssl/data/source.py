@@ -71,12 +71,10 @@ def resolve_source(
                 f"`usssl prepare --color {color}`, or ask for the colours of the store"
             )
         if None not in (mask, store.mask) and store.mask != mask:
-            held, other = (
-                ("only ultrasound, masked,", "without --mask") if store.mask else ("all pixels", "with --mask")
-            )
             raise UsageError(
-                f"the store {path} holds {held} of each frame: prepare the catalogue {other}, or ask for the pixels of "
-                f"the store (data.mask={str(store.mask).lower()} in a recipe)"
+                f"the store {path} was prepared {'with' if store.mask else 'without'} --mask: prepare the catalogue "
+                f"{'with' if mask else 'without'} it, or ask for the pixels of the store "
+                f"(data.mask={str(store.mask).lower()} in a recipe)"
             )
         return store
     if path.is_dir():

@@ -30,7 +30,8 @@ class ClipBatches(Dataset[Clips]):
         sampler: the method's law for clips.
         batch_size: samples in a batch.
         seed: of the run.
-        sectors: find the ultrasound image in the frames; false takes whole frames for it, as of natural video.
+        sectors: find the ultrasound image in the frames; false takes all of the original frame for it, as of natural
+            video.
 
     Raises:
         UsageError: no cine offers a clip.
@@ -141,7 +142,7 @@ class _Known:
         stated = store.table["spacing_mm"][cine].as_py()
         pixel = np.array([np.nan, np.nan] if stated is None else stated, dtype=np.float64)
         shrunk = np.array([y1 - y0, x1 - x0]) / store.size
-        sector = sector_mask(store, cine) if sectors else np.ones(store.size, dtype=bool)
+        sector = sector_mask(store, cine) if sectors else within_original(window, store.size)
         return cls(timeline, draws, sector, window, pixel * shrunk)
 
 
@@ -152,6 +153,20 @@ def read_ahead(batches: Dataset[B], start: int, stop: int, workers: int) -> Data
     """
     own = torch.Generator()
     return DataLoader(batches, batch_size=None, sampler=range(start, stop), num_workers=workers, generator=own)
+
+
+def within_original(window: np.ndarray, size: tuple[int, int]) -> np.ndarray:
+    """Which pixels of a store's frames lie in the original frame, bool `(height, width)`; the others are black.
+
+    Args:
+        window: `(x0, y0, x1, y1)` of the frames in shares of the original.
+        size: height and width of the frames.
+    """
+    inside = []
+    for low, high, count in ((window[1], window[3], size[0]), (window[0], window[2], size[1])):
+        centres = low + (np.arange(count) + 0.5) / count * (high - low)
+        inside.append((centres >= 0) & (centres <= 1))
+    return inside[0][:, None] & inside[1][None]
 
 
 def sector_mask(store: Store, cine: int, frames: int = 24) -> np.ndarray:
