@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 import torch
+import yaml
 
 from usssl import methods
 from usssl.engine.pretraining import build_method
@@ -42,6 +43,13 @@ def test_every_paper_scale_value_says_where_it_comes_from(path: Path) -> None:
     for line in path.read_text().splitlines():
         if re.match(r"\s*\w+:\s*[^\s#]", line):
             assert re.search(r"# (paper|code|sister|ours)\b", line), line
+
+
+@pytest.mark.parametrize("path", PAPER, ids=lambda path: path.name)
+def test_every_paper_scale_value_is_there(path: Path) -> None:
+    given, recipe = yaml.safe_load(path.read_text()), read_recipe(path).model_dump(mode="json")
+    for block in ("data", "encoder", "method", "optimizer", "schedule", "trainer"):
+        assert set(recipe[block]) - set(given[block]) <= {"labelled_cines"}, "labelled_cines is of fine-tuning"
 
 
 PAGES = sorted((RECIPES.parent / "docs" / "methods").glob("*.md"))

@@ -8,6 +8,7 @@ import pytest
 import torch
 
 from tests.methods.tiny import build, fake_views
+from usssl.data.sampling import Timeline, overlap, sample_rng
 from usssl.methods.functional import info_nce
 
 
@@ -80,3 +81,13 @@ def test_negatives_at_the_anchor_s_time_keep_the_loss_at_ln_2_and_more() -> None
     best = info_nce(k, k, 0.07, opposite, extra=k[:, None], normalise=False)
     assert best.item() >= math.log(2)
     assert best.item() == pytest.approx(math.log(2), abs=1e-4)
+
+
+def test_what_the_negative_has_in_common_with_the_anchor_can_be_bounded() -> None:
+    timeline = Timeline.regular(12, 25.0)
+    shared = {}
+    for most in (1.0, 0.2):
+        sampler = build("vtdl", min_distance=1, max_overlap=most).sampler()
+        drawn = [sampler.draw(timeline, sample_rng(0, 0, n)) for n in range(100)]
+        shared[most] = max(overlap(anchor, negative) for anchor, _, negative in drawn)
+    assert shared[0.2] <= 0.2 < shared[1.0]
