@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from usssl.cine import sector
-from usssl.models.preprocess import FramePreprocess, content_boxes, crop_windows, resample
+from usssl.models.preprocess import FramePreprocess, content_boxes, crop_windows, luma, resample
 
 REAL = [
     "fetal_planes/images/3vv.jpg",
@@ -132,3 +132,26 @@ def assert_parity(exported: tuple[FramePreprocess, object], frames: np.ndarray) 
     expected, expected_windows = module(torch.from_numpy(frames))
     assert np.abs(windows - expected_windows.numpy()).max() < 1e-3
     assert np.abs(values - expected.numpy()).max() < 1e-4
+
+
+@given(st.integers(1, 2), st.integers(1, 3), st.integers(20, 200), st.integers(20, 200), st.integers(0, 2**32 - 1))
+@settings(max_examples=20, deadline=None)
+def test_rgb_is_cropped_and_resampled_as_by_the_numpy_side(
+    batch: int, time: int, height: int, width: int, seed: int
+) -> None:
+    colours = [scene(batch, time, height, width, seed + i) for i in range(3)]
+    frames, size = np.stack(colours, axis=-1), (28, 36)
+    frames[..., 0] //= 3  # the box is found on luma, whose weights then show
+    values, windows = FramePreprocess(size, mean=0.0, std=1 / 255)(torch.from_numpy(frames))
+    grey = [np.stack([cv2.cvtColor(frame, cv2.COLOR_RGB2GRAY) for frame in cine]) for cine in frames]
+    expected = [sector.crop_window(sector.content_box(cine), size) for cine in grey]
+    assert np.abs(windows.numpy() - np.array(expected)).max() < 1e-3
+    assert values.shape == (batch, time, 3, *size)
+    for cine, window, found in zip(frames, expected, values.numpy(), strict=True):
+        resampled = sector.resample(cine, window, size).transpose(0, 3, 1, 2)
+        assert np.abs(found - resampled).max() <= 1
+
+
+def test_luma_is_opencvs() -> None:
+    rgb = np.random.default_rng(0).integers(0, 256, (300, 400, 3), dtype=np.uint8)
+    np.testing.assert_array_equal(luma(torch.from_numpy(rgb)).numpy(), cv2.cvtColor(rgb, cv2.COLOR_RGB2GRAY))

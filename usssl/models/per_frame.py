@@ -1,8 +1,9 @@
 """Features of every frame from any encoder: what a clip encoder gives for each step in time, brought back to frames.
 
-Step `k` of a clip encoder's features stands for frame `k * time_stride`, for its convolutions pad alike on both sides
-and keep the first of every two frames where they stride. Between two steps a frame's features are interpolated
-linearly; the frames after the last step take its features as they are.
+Step `k` of a clip encoder's features stands for frame `k * time_stride`, the middle of what it depends on: convolutions
+pad alike on both sides and, where they stride, keep the first of two frames. (In I3D and S3D, whose last pooling is of
+pairs, the middle lies two frames later.) Between two steps a frame's features are interpolated linearly; frames after
+the last step take its features as they are.
 """
 
 from __future__ import annotations

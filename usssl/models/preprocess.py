@@ -133,12 +133,12 @@ def _lit_points(frames: Tensor) -> Tensor:
     rows, columns = grid * frames.shape[2] // (2 * count), grid * frames.shape[3] // (2 * count)
     # Sums of uint8 are whole numbers, exact in float32 up to 65,793 frames.
     points_seen = frames.index_select(2, rows).index_select(3, columns)
-    seen = (points_seen if frames.ndim == 4 else _luma(points_seen)).float().sum(1)
+    seen = (points_seen if frames.ndim == 4 else luma(points_seen)).float().sum(1)
     lit = (seen > sector.LIT_ABOVE * frames.shape[1]).float()
     return lit.reshape(-1, cells, points, cells, points).sum((2, 4))
 
 
-def _luma(rgb: Tensor) -> Tensor:
+def luma(rgb: Tensor) -> Tensor:
     """The grey levels of RGB `(…, 3)`, int32: ITU-R 601 luma, rounded to OpenCV's whole numbers, as in the store."""
     red, green, blue = rgb.int().unbind(-1)
     return (9798 * red + 19235 * green + 3735 * blue + 16384) // 32768
