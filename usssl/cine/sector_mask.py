@@ -2,13 +2,14 @@
 
 Where the file calibrates B-mode regions and they can be trusted, the sector lies within them. The rest is seen from the
 image: what is lit and thick is the image (letters, rulers and traces are thin), bars of the user interface are rows
-near the top or bottom that are flat over long stretches, and the sector is the convex outline of what is left: a fan
-or a rectangle.
+near the top or bottom that are flat over long stretches. To what is left a fan, a trapezoid or a rectangle is fitted
+(`usssl.cine.outline`); where none fits, the sector is its convex outline.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterable
+from dataclasses import dataclass
 
 import cv2
 import numpy as np
@@ -17,7 +18,9 @@ import numpy.typing as npt
 from usssl.cine.cine import Cine
 from usssl.cine.facts import Region
 from usssl.cine.ink import ink_overlay
+from usssl.cine.outline import Outline, fit_outline
 from usssl.cine.overlays import colour_overlay, static_overlay
+from usssl.cine.sector import LIT_ABOVE as LIT_IN_MEAN
 from usssl.cine.sector import content_box
 
 Frames = npt.NDArray[np.uint8]
@@ -26,6 +29,9 @@ Mask = npt.NDArray[np.bool_]
 SAMPLED_FRAMES = 24
 LIT_ABOVE = 2
 LEAST_SHARE = 0.03
+BACKDROP_FRAMES, BACKDROP_GREY, BACKDROP_CHANGE = 4, 40, 4
+"""What is darker than this grey and changes by no more over this many frames, in a cine that moves, is no image: some
+screens are grey where others are black."""
 _IMAGE_KINDS = ("b_mode", "color_flow")
 _TRACE_KINDS = ("ecg", "pulse", "phonocardiogram", "gray_bar", "color_bar")
 
@@ -50,27 +56,46 @@ def sector_mask(cine: Cine) -> Mask:
     return found & ~drawn_over(frames, found) & ~colour_overlay(frames, found)
 
 
+@dataclass(frozen=True)
+class Sector:
+    """Where the ultrasound image lies in a frame.
+
+    Attributes:
+        mask: bool `(H, W)`, its pixels.
+        outline: the shape that was fitted; None where none fits, and the mask is the convex outline of what is lit.
+        lit: bool `(H, W)`, the lit and thick parts that the outline was fitted to.
+    """
+
+    mask: Mask
+    outline: Outline | None
+    lit: Mask
+
+
 def image_mask(frames: Frames, regions: Iterable[Region] = ()) -> Mask | None:
-    """The outline of the ultrasound image within the frame.
+    """The pixels of the ultrasound image within the frame; see `find_sector`."""
+    found = find_sector(frames, regions)
+    return None if found is None else found.mask
+
+
+def find_sector(frames: Frames, regions: Iterable[Region] = ()) -> Sector | None:
+    """Finds the ultrasound image within the frame: a fan, a trapezoid or a rectangle, else what is lit and thick.
 
     Args:
         frames: uint8 `(n, H, W)` or `(n, H, W, 3)`, from all over the cine.
         regions: the file's calibrated regions.
 
     Returns:
-        bool `(H, W)`, or None where no image is found.
+        The sector, or None where no image is found.
     """
     grey = to_grey(frames)
     height, width = grey.shape[1:]
     allowed = _region_mask(regions, height, width) & ~_interface_bars(grey)
-    body = _lit_body(grey, allowed)
-    parts = _image_parts(body, grey)
-    outline = np.zeros((height, width), np.uint8)
-    if parts.any():
-        edges, _ = cv2.findContours(parts.astype(np.uint8), cv2.RETR_EXTERNAL, cv2.CHAIN_APPROX_SIMPLE)
-        cv2.fillConvexPoly(outline, cv2.convexHull(np.concatenate(edges)), 1)
-    found = (outline > 0) & allowed
-    return found if found.sum() >= LEAST_SHARE * found.size else None
+    parts = _image_parts(_lit_body(grey, allowed), grey) & allowed
+    if not parts.any():
+        return None
+    outline = fit_outline(parts)
+    mask = (_convex(parts) if outline is None else outline.mask(height, width)) & allowed
+    return Sector(mask, outline, parts) if mask.sum() >= LEAST_SHARE * mask.size else None
 
 
 def drawn_over(frames: Frames, image: Mask) -> Mask:
@@ -143,10 +168,24 @@ def _interface_bars(grey: Frames) -> Mask:
     return np.broadcast_to(joined > 0, (height, width))
 
 
+def _convex(parts: Mask) -> Mask:
+    """The convex outline of some pixels."""
+    edges, _ = cv2.findContours(parts.astype(np.uint8), cv2.RETR_EXTERNAL, cv2.CHAIN_APPROX_SIMPLE)
+    outline = np.zeros(parts.shape, np.uint8)
+    cv2.fillConvexPoly(outline, cv2.convexHull(np.concatenate(edges)), 1)
+    return np.asarray(outline > 0)
+
+
 def _lit_body(grey: Frames, allowed: Mask) -> npt.NDArray[np.uint8]:
     """Pixels whose neighbourhood is mostly lit: letters fall below that, speckle does not. uint8 0 or 1 `(H, W)`."""
-    lit = (grey.sum(axis=0, dtype=np.int64) > LIT_ABOVE * len(grey)) & allowed
+    total = grey.sum(axis=0, dtype=np.int64)
+    lit = (total > LIT_ABOVE * len(grey)) & allowed
     side = max(3, int(min(lit.shape) * 0.012)) | 1
+    if len(grey) >= BACKDROP_FRAMES and lit.any():
+        change = grey.max(axis=0) - grey.min(axis=0)
+        if np.median(change[lit]) >= 3 * BACKDROP_CHANGE:
+            still = cv2.blur(change.astype(np.float32), (side, side)) <= BACKDROP_CHANGE
+            lit &= ~(still & (total <= BACKDROP_GREY * len(grey)))
     share = cv2.blur(lit.astype(np.float32), (side, side), borderType=cv2.BORDER_REPLICATE)
     return (share > 0.55).astype(np.uint8)
 
@@ -162,7 +201,9 @@ def _image_parts(body: npt.NDArray[np.uint8], grey: Frames) -> Mask:
     for _ in range(max(1, side // 4)):  # the corners that the disc did not fit into
         thick = cv2.dilate(thick, cross) & body
     count, labels, stats, _ = cv2.connectedComponentsWithStats(thick, connectivity=4)
-    box = content_box(grey)
+    # The law of the box looks at what is lit in the mean; one frame of just that gives the same box, quicker.
+    lit = grey.sum(axis=0, dtype=np.int64) > LIT_IN_MEAN * len(grey)
+    box = content_box(np.where(lit, np.uint8(255), np.uint8(0))[None])
     inside = np.bincount(labels[box.y0 : box.y1, box.x0 : box.x1].ravel(), minlength=count)
     kept = [label for label in range(1, count) if 2 * inside[label] > stats[label, cv2.CC_STAT_AREA]]
     kept = [label for label in kept if not _is_bar(stats[label], height, width)]
