@@ -7,6 +7,7 @@ Exit codes: 0 done; 1 done, but some inputs failed, or the work failed; 2 bad us
 from __future__ import annotations
 
 import json
+import os
 import sys
 from enum import StrEnum
 from pathlib import Path
@@ -316,7 +317,8 @@ def doctor(as_json: Annotated[bool, typer.Option("--json", help="For machines.")
 
 
 def _say_where(path: Path) -> None:
-    print(path)
+    if os.environ.get("RANK", "0") == "0":  # of the processes that torchrun starts, one speaks
+        print(path)
 
 
 def _close(done: int, unit: str, failed: int, failures: Path | None, out: Path) -> None:

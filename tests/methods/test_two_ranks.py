@@ -1,11 +1,13 @@
 """Two ranks with half of the batch each train as one with the whole batch: loss, gradients, momentum copies, queues.
 
+Of order_transform each rank makes the views of its own samples; dropout, drawn otherwise on each rank, is off.
 Batch normalisation is on: over all ranks (by our own module, as PyTorch's SyncBatchNorm does not run on a CPU) for
-methods with negatives of the same batch, in groups and mixed groups for those with a queue.
+methods with negatives of the same batch and order_transform, in groups and mixed groups for those with a queue.
 """
 
 from __future__ import annotations
 
+from dataclasses import fields
 from typing import Any
 
 import pytest
@@ -13,7 +15,8 @@ import torch
 from torch import Tensor
 
 from tests.methods.ranks import on_two_ranks
-from tests.methods.tiny import build, fake_views
+from tests.methods.tiny import build, fake_views, order_clips
+from usssl.methods import Clips, Method
 from usssl.methods.parts import gather
 from usssl.methods.parts.gather import own
 
@@ -24,6 +27,8 @@ CASES: dict[str, tuple[str, dict[str, Any]]] = {
     "cate": ("cate", {}),
     "cate with an MLP head": ("cate", {"head": "mlp"}),
     "cate with a queue": ("cate", {"negatives": "queue", "bn_groups": 4}),
+    "order_transform": ("order_transform", {}),
+    "order_transform, sequential": ("order_transform", {"variant": "sequential"}),
 }
 STEPS, BATCH, LR = 3, 16, 0.05
 
@@ -33,10 +38,7 @@ def train(name: str, arguments: dict[str, Any]) -> dict[str, Tensor]:
     method = build(name, **arguments).double()
     found: dict[str, Tensor] = {}
     for step in range(STEPS):
-        views = {
-            key: own(value.double() if value.is_floating_point() else value)
-            for key, value in fake_views(name, BATCH, seed=step).items()
-        }
+        views = own_views(method, name, step)
         loss = method(views)["loss"]
         method.zero_grad()
         loss.backward()
@@ -51,6 +53,17 @@ def train(name: str, arguments: dict[str, Any]) -> dict[str, Tensor]:
     found |= {f"queue {key}": value for key, value in method.state_dict().items() if key.startswith("queue")}
     found |= {f"target {key}": value.detach() for key, value in method.named_parameters() if key.startswith("target")}
     return found
+
+
+def own_views(method: Method, name: str, step: int) -> dict[str, Tensor]:
+    """This rank's part of the views of a step, in float64."""
+    if name == "order_transform":
+        clips = order_clips(BATCH, seed=step)
+        parts = {fact.name: own(getattr(clips, fact.name)) for fact in fields(clips)}
+        views = method.views(Clips(**parts), step)
+    else:
+        views = {key: own(value) for key, value in fake_views(name, BATCH, seed=step).items()}
+    return {key: value.double() if value.is_floating_point() else value for key, value in views.items()}
 
 
 def train_all() -> dict[str, dict[str, Tensor]]:

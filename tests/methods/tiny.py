@@ -9,7 +9,7 @@ from torch import Tensor, nn
 
 from usssl import methods
 from usssl.arguments import ClipArguments
-from usssl.methods import Method
+from usssl.methods import Clips, Method
 from usssl.models.encoders import Encoder
 
 CLIP = ClipArguments(frames=4, step=1, size=(32, 32))
@@ -18,6 +18,7 @@ SMALL: dict[str, dict[str, Any]] = {
     "vtdl": {"queue": 24, "dim": 8, "bn_groups": 2},
     "cate": {"width": 16, "layers": 1, "heads": 2, "dim": 8, "queue": 24, "bn_groups": 2},
     "cep": {"queue": 24, "dim": 8, "hidden": 16, "bn_groups": 2},
+    "order_transform": {"hidden": 16, "orders": 3, "dropout": 0.0},
 }
 
 
@@ -60,6 +61,7 @@ def fake_views(name: str, batch: int = 8, seed: int = 1) -> dict[str, Tensor]:
         "cvrl": lambda: {"first": clips(), "second": clips()},
         "vtdl": lambda: {"anchor": clips(), "positive": clips(), "negative": clips()},
         "cep": lambda: {"snippets": clips(3), "key": clips()},
+        "order_transform": lambda: _order_views(batch, seed),
         "cate": lambda: {
             "a": clips(),
             "b": clips(),
@@ -68,6 +70,20 @@ def fake_views(name: str, batch: int = 8, seed: int = 1) -> dict[str, Tensor]:
         },
     }[name]()
     return {**views, "cine": torch.arange(batch) // 2}
+
+
+def _order_views(batch: int, seed: int) -> dict[str, Tensor]:
+    """As the method makes them of clips of noise; what it draws depends on each sample alone."""
+    clips = order_clips(batch, seed)
+    return build("order_transform").views(clips, seed)
+
+
+def order_clips(batch: int, seed: int) -> Clips:
+    """Clips of noise, larger than the views that are cut from them."""
+    generator = torch.Generator().manual_seed(seed)
+    frames = torch.randint(0, 256, (batch, 1, 4, 1, 48, 48), dtype=torch.uint8, generator=generator)
+    samples = seed * batch + torch.arange(batch)
+    return Clips(frames, torch.ones(batch, 48, 48, dtype=torch.bool), samples, torch.arange(batch) // 2)
 
 
 def _told(batch: int, generator: torch.Generator) -> dict[str, Tensor]:

@@ -13,6 +13,7 @@ from usssl import progress
 from usssl.engine.run import Run
 from usssl.methods import Method
 from usssl.methods.functional import effective_rank, feature_std, same_group_neighbours
+from usssl.methods.parts.gather import gather, ranks
 
 _CLIPS = 256  # the newest that are measured together
 _LEAST = 8  # clips below which nothing can be said
@@ -43,16 +44,17 @@ class CollapseMonitor:
             return
         self.features.append(self.method.watched)
         self.clips += self.method.watched[0].shape[0]
-        while self.clips - (oldest := self.features[0][0].shape[0]) >= _CLIPS:
+        while self.clips - (oldest := self.features[0][0].shape[0]) >= _CLIPS:  # of each rank
             self.features.popleft()
             self.clips -= oldest
 
     @torch.no_grad()
     def measure(self) -> dict[str, float]:
         """The measures of the newest clips; says so in words where they have collapsed."""
-        if self.clips < _LEAST:
+        if self.clips * ranks() < _LEAST:
             return {}
-        features, cines = (torch.cat(parts)[-_CLIPS:] for parts in zip(*self.features, strict=True))
+        newest = -(-_CLIPS // ranks())
+        features, cines = (gather(torch.cat(parts)[-newest:]) for parts in zip(*self.features, strict=True))
         found = {
             "feature_std": float(feature_std(features)),
             "effective_rank": float(effective_rank(features)),

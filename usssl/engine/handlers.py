@@ -14,8 +14,10 @@ from ignite.engine import Engine, Events
 from torch import Tensor
 
 from usssl import progress
+from usssl.engine.ranks import mean_over_ranks
 from usssl.engine.run import Run
 from usssl.engine.training import Training
+from usssl.methods.parts.gather import rank
 
 _SECONDS_BETWEEN_POINTS = 1.0  # TensorBoard's file is slow to write, and its curves need no more
 
@@ -36,7 +38,7 @@ class MetricsLogger:
         self.file: TextIO | None = None
         self.writer: Any = None
         self.drawn = -math.inf
-        if tensorboard:
+        if tensorboard and rank() == 0:
             from tensorboard.compat.proto.summary_pb2 import Summary
             from torch.utils.tensorboard import SummaryWriter
 
@@ -83,7 +85,8 @@ class MetricsLogger:
         if step % self.every and not last:
             return
         seconds = time.perf_counter() - self.since
-        means = {name: round(float(torch.stack(values).mean()), 6) for name, values in self.values.items()}
+        own = {name: torch.stack(values).mean() for name, values in self.values.items()}
+        means = {name: round(value, 6) for name, value in mean_over_ranks(own).items()}
         clips = self.count * self.training.recipe.trainer.batch_size
         lr = self.training.state.optimizer.param_groups[0]["lr"]
         measures = [] if step % self.measure_every and not last else self.measures

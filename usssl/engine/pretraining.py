@@ -7,22 +7,33 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from torch import Tensor
 
 from usssl import methods, progress
 from usssl.data import Store, resolve_source
-from usssl.engine.batches import ClipBatches
+from usssl.engine.batches import ClipBatches, read_ahead
 from usssl.engine.collapse import CollapseMonitor
 from usssl.engine.devices import resolve
 from usssl.engine.handlers import Checkpoints, MetricsLogger, Progress, Validation
+from usssl.engine.ranks import (
+    OtherRank,
+    Share,
+    across_ranks,
+    check_same,
+    check_share,
+    mean_over_ranks,
+    rank_zero_first,
+)
 from usssl.engine.run import Run
 from usssl.engine.training import Training, TrainingState, build_optimizer
 from usssl.errors import RecipeError
 from usssl.methods import Clips, Method
+from usssl.methods.parts.gather import rank, ranks
 from usssl.models import encoders
 from usssl.recipe import PretrainData, PretrainRecipe, Recipe, read_recipe
 
 _CLIPS_PER_CINE = 4
-_VALIDATION_CLIPS = 256
+_VALIDATION_CLIPS, _VALIDATION_BATCH = 256, 32
 
 
 def pretrain(
@@ -46,18 +57,30 @@ def pretrain(
     Raises:
         RecipeError, UsageError, OutputError: before any work.
     """
+    with across_ranks():
+        typed = rank_zero_first(lambda: _read(recipe, overrides))
+        name = Path(recipe).stem if isinstance(recipe, str | Path) else typed.method.name
+        return _train(typed, Path(out or Path("runs") / name), resume=resume)
+
+
+def _read(recipe: Any, overrides: Any) -> PretrainRecipe:
     typed = read_recipe(recipe, overrides)
     if not isinstance(typed, PretrainRecipe):
         raise RecipeError("this recipe has `task:`, not `method:`; use `usssl finetune`")
-    out = Path(out or Path("runs") / (Path(recipe).stem if isinstance(recipe, str | Path) else typed.method.name))
-    Run.check_writable(out)
+    check_share(typed.trainer)
+    return typed
+
+
+def _train(typed: PretrainRecipe, out: Path, *, resume: bool) -> Run:
+    rank_zero_first(lambda: Run.check_writable(out) if rank() == 0 else None)
     method = build_method(typed)
     source = typed.data.source
     store = open_data(typed)
     train = split_cines(store, "train")
     held_out_cines = split_cines(store, "val") or split_cines(store, "test")
     typed = resolve(typed, clips_per_epoch=_CLIPS_PER_CINE * len(train))
-    run = Run.create(out, typed, resume=resume)
+    resolved = typed
+    run = rank_zero_first(lambda: Run.create(out, resolved, resume=resume) if rank() == 0 else OtherRank(out))
     if run.finished:
         progress.say(f"{run.path} is finished already")
         return run
@@ -68,13 +91,16 @@ def pretrain(
         state.load_state_dict(checkpoint)
         run.drop_metrics_after(state.step)
     else:
-        run.write_provenance(seed=typed.seed, data={"source": source, "cines": len(train), "store": store.id})
+        run.write_provenance(
+            seed=typed.seed, data={"source": source, "cines": len(train), "store": store.id}, ranks=ranks()
+        )
+    check_same(state.step)
     sectors = typed.data.kind == "ultrasound"
     batches = ClipBatches(store, train, method.sampler(), typed.trainer.batch_size, typed.seed, sectors=sectors)
     if batches.skipped:
         run.log(f"{batches.skipped} of {len(train)} training cines offer no clip and are left out")
     steps_per_epoch = max(1, int(typed.trainer.clips_per_epoch) // typed.trainer.batch_size)
-    loader = batches.loader(state.step, steps_per_epoch * typed.trainer.epochs, int(typed.trainer.workers))
+    loader = read_ahead(Share(batches), state.step, steps_per_epoch * typed.trainer.epochs, int(typed.trainer.workers))
     forward = _forward(method, typed.seed)
     training = Training(method, forward, typed, loader, steps_per_epoch, state, method.after_step)
     monitor = CollapseMonitor(run, method)
@@ -84,7 +110,8 @@ def pretrain(
     logger.attach(training.trainer)
     Progress(training, "Pretraining").attach(training.trainer)
     if held_out_cines:
-        held_out = ClipBatches(store, held_out_cines, method.sampler(), 32, typed.seed + 1, sectors=sectors)
+        size = ranks() * max(2, _VALIDATION_BATCH // ranks())
+        held_out = ClipBatches(store, held_out_cines, method.sampler(), size, typed.seed + 1, sectors=sectors)
         every = max(1, typed.trainer.epochs // 10)
         measure = lambda: measure_method(method, held_out, bf16=training.bf16)  # noqa: E731
         Validation(measure, logger, every_epochs=every).attach(training.trainer)
@@ -135,20 +162,21 @@ def measure_method(
     """The method's losses and measures on held-out cines, each named `val_…`; the same clips at every call."""
     device = next(method.parameters()).device
     method.eval()
-    sums: dict[str, float] = {}
+    sums: dict[str, Tensor] = {}
     steps = max(1, clips // batches.batch_size)
+    share = Share(batches)
     for step in range(steps):
         with torch.autocast(device.type, torch.bfloat16, enabled=bf16):
-            losses = method(method.views(batches[step].to(device), batches.seed))
+            losses = method(method.views(share[step].to(device), batches.seed))
         for name, value in losses.items():
-            sums[f"val_{name}"] = sums.get(f"val_{name}", 0.0) + float(value) / steps
-    return sums
+            sums[f"val_{name}"] = sums.get(f"val_{name}", 0.0) + value / steps
+    return mean_over_ranks(sums)
 
 
 def _forward(method: Method, seed: int) -> Any:
     device = next(method.parameters()).device
 
-    def forward(clips: Clips, step: int) -> dict[str, torch.Tensor]:
+    def forward(clips: Clips, step: int) -> dict[str, Tensor]:
         return method(method.views(clips.to(device), seed))
 
     return forward

@@ -14,6 +14,7 @@ from monai.engines import Trainer
 from torch import Tensor, nn
 from torch.optim import SGD, AdamW, Optimizer
 
+from usssl.engine.ranks import average_gradients, seed_step
 from usssl.errors import UssslError
 from usssl.recipe import OptimizerArguments, Recipe, ScheduleArguments
 
@@ -91,7 +92,8 @@ def learning_rate(schedule: ScheduleArguments, lr: float, step: int, steps_per_e
 class Training:
     """One training: a model, its step, and the MONAI trainer that repeats it.
 
-    Handlers are attached to `trainer`; after each step `trainer.state.output` holds the named losses as tensors.
+    Handlers are attached to `trainer`; after each step `trainer.state.output` holds the named losses as tensors, those
+    of this rank where there are several.
 
     Args:
         model: what is trained.
@@ -148,11 +150,12 @@ class Training:
         lr = learning_rate(self.recipe.schedule, base, step, self.steps_per_epoch, self.steps)
         for group in self.state.optimizer.param_groups:
             group["lr"] = lr
+        seed_step(self.recipe.seed, step)
         with self._autocast():
             losses = self.forward(batch, step)
         self.state.optimizer.zero_grad(set_to_none=True)
         losses["loss"].backward()
-        loss = losses["loss"].item()
+        loss = average_gradients(self.model, losses["loss"])
         if not math.isfinite(loss):
             raise UssslError(f"the loss is {loss} at step {step + 1}; lower optimizer.lr")
         self.state.optimizer.step()

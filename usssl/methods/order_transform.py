@@ -27,6 +27,8 @@ from usssl.augment.warp import warp
 from usssl.data.sampling import OrderClips
 from usssl.methods.base import Clips, Method, MethodArguments
 from usssl.methods.functional import order_classes, order_label, order_loss, transform_loss
+from usssl.methods.functional.precision import widened
+from usssl.methods.parts import synchronise_batch_norm
 from usssl.methods.parts.disentangle import DisentangleHead
 from usssl.models.encoders import Encoder
 from usssl.models.normalise import normalise
@@ -118,6 +120,7 @@ class OrderTransform(Method):
         self.tone = GreyTone(brightness=arguments.brightness, contrast=0.0, gamma=arguments.gamma)
         # In frames as small as these a grain is about a pixel.
         self.speckle = Speckle(strength=(0.0, arguments.speckle), grain=0)
+        synchronise_batch_norm(self)
 
     # -- clips and views ---------------------------------------------------------------------------------------
 
@@ -226,7 +229,8 @@ class OrderTransform(Method):
 
     def forward(self, views: dict[str, Tensor]) -> dict[str, Tensor]:
         """The order loss, the transform loss and their sum; see `functional`."""
-        clip, transformed = self.encoder.features(torch.cat([views["clip"], views["transformed"]])).float().chunk(2)
+        both = self.encoder.features(torch.cat([views["clip"], views["transformed"]]))
+        clip, transformed = widened(both).chunk(2)
         frames = clip.mean(dim=(-2, -1))
         self.watch(frames.mean(dim=1), views["cine"])
         labels, target = views["order"].flatten(), views["target"]
@@ -235,8 +239,8 @@ class OrderTransform(Method):
             found, order = self.disentangle(correlation(clip.mean(1, True), transformed.mean(1, True)), shown)
             moved, order, target = found.flatten(0, 1), order.flatten(0, 1), target.repeat_interleave(found.shape[1], 0)
         else:
-            both = torch.cat([frames, transformed.mean(dim=(-2, -1))])
-            order = self.order_logits(shuffle(both, views["shuffles"].repeat(2, 1, 1))).flatten(0, 1)
+            pooled = torch.cat([frames, transformed.mean(dim=(-2, -1))])
+            order = self.order_logits(shuffle(pooled, views["shuffles"].repeat(2, 1, 1))).flatten(0, 1)
             labels = labels.repeat(2)
             moved = self.transform_head(clip, transformed)
         losses = {

@@ -8,6 +8,8 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
+from usssl.methods.functional.precision import in_full_precision
+
 
 def order_classes(frames: int) -> list[tuple[int, ...]]:
     """The permutations of `frames` frames with each merged with its reverse, in lexicographic order.
@@ -28,6 +30,7 @@ def order_label(permutation: tuple[int, ...]) -> int:
     return order_classes(len(permutation)).index(min(permutation, permutation[::-1]))
 
 
+@in_full_precision
 def order_loss(logits: Tensor, labels: Tensor) -> Tensor:
     """Cross-entropy of the order classes, mean over clips.
 
@@ -35,9 +38,10 @@ def order_loss(logits: Tensor, labels: Tensor) -> Tensor:
         logits: `(batch, classes)`.
         labels: `(batch,)`, from `order_label`.
     """
-    return functional.cross_entropy(logits.float(), labels)
+    return functional.cross_entropy(logits, labels)
 
 
+@in_full_precision
 def transform_loss(prediction: Tensor, target: Tensor) -> Tensor:
     """Squared error of the encoded transformation, mean over clips and over its components.
 
@@ -45,4 +49,4 @@ def transform_loss(prediction: Tensor, target: Tensor) -> Tensor:
         prediction: `(batch, 6)`.
         target: `(batch, 6)`, encoded to [-1, 1].
     """
-    return torch.mean((prediction.float() - target.float()) ** 2)
+    return torch.mean((prediction - target) ** 2)

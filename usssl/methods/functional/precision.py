@@ -19,12 +19,13 @@ def in_full_precision(function: Callable[P, Tensor]) -> Callable[P, Tensor]:
     def wrapped(*args: P.args, **kwargs: P.kwargs) -> Tensor:
         device = next(x for x in (*args, *kwargs.values()) if isinstance(x, Tensor)).device.type
         with torch.autocast(device, enabled=False):
-            return function(*map(_widened, args), **{name: _widened(value) for name, value in kwargs.items()})
+            return function(*map(widened, args), **{name: widened(value) for name, value in kwargs.items()})
 
     return wrapped
 
 
-def _widened(value: Any) -> Any:
+def widened(value: Any) -> Any:
+    """A half-precision tensor as float32; anything else as it is."""
     if isinstance(value, Tensor) and value.dtype in (torch.bfloat16, torch.float16):
         return value.float()
     return value
