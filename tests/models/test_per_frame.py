@@ -1,4 +1,4 @@
-"""Features of frames from encoders of clips: interpolated between steps, and left alone where there is nothing to do."""
+"""Features of frames from encoders of clips: interpolated between steps, left alone where there is nothing to do."""
 
 from __future__ import annotations
 
