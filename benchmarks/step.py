@@ -32,7 +32,7 @@ from usssl.methods import Method
 from usssl.models.encoders import Encoder
 from usssl.recipe import read_recipe
 
-BATCH, STEPS, ROUNDS, GOAL = 16, 300, 15, 0.3
+BATCH, STEPS, ROUNDS, GOAL = 16, 600, 9, 0.3
 CLIP = (4, 1, 32, 32)
 Batch = dict[str, Tensor]
 
