@@ -85,6 +85,11 @@ class Outline:
     residual: float = 0.0
     support: float = 0.0
 
+    @property
+    def slanted(self) -> bool:
+        """Whether it has both sides of a fan, which no screen has."""
+        return self.left is not None and self.right is not None
+
     def mask(self, height: int, width: int, margin: float = 0.0) -> Mask:
         """The pixels whose centres lie inside by at least `margin` pixels: bool `(height, width)`."""
         x = np.arange(width, dtype=np.float32)[None]

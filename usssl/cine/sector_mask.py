@@ -21,7 +21,7 @@ from usssl.cine.ink import ink_overlay
 from usssl.cine.outline import Outline, fit_outline
 from usssl.cine.overlays import colour_overlay, static_overlay
 from usssl.cine.sector import LIT_ABOVE as LIT_IN_MEAN
-from usssl.cine.sector import content_box
+from usssl.cine.sector import Box, content_box
 
 Frames = npt.NDArray[np.uint8]
 Mask = npt.NDArray[np.bool_]
@@ -29,9 +29,9 @@ Mask = npt.NDArray[np.bool_]
 SAMPLED_FRAMES = 24
 LIT_ABOVE = 2
 LEAST_SHARE = 0.03
-BACKDROP_FRAMES, BACKDROP_GREY, BACKDROP_CHANGE = 4, 40, 4
-"""What is darker than this grey and changes by no more over this many frames, in a cine that moves, is no image: some
-screens are grey where others are black."""
+STILL_FRAMES, STILL_CHANGE = 4, 4
+"""What changes by no more than so many grey levels over so many frames or more, while the rest moves, may be screen."""
+LEAST_SUPPORT_OF_MOVING = 0.75
 _IMAGE_KINDS = ("b_mode", "color_flow")
 _TRACE_KINDS = ("ecg", "pulse", "phonocardiogram", "gray_bar", "color_bar")
 
@@ -90,10 +90,17 @@ def find_sector(frames: Frames, regions: Iterable[Region] = ()) -> Sector | None
     grey = to_grey(frames)
     height, width = grey.shape[1:]
     allowed = _region_mask(regions, height, width) & ~_interface_bars(grey)
-    parts = _image_parts(_lit_body(grey, allowed), grey) & allowed
+    box = _box(grey)
+    parts = _image_parts(_lit_body(grey, allowed), box) & allowed
+    outline = fit_outline(parts)
+    if (outline is None or not outline.slanted) and (moving := _moving(grey, parts)) is not None:
+        # A grey screen, or text beside the image that small frames blur into it. A still fascia may be lost with them.
+        moved = _image_parts(_lit_body(grey, allowed & moving), box) & allowed
+        other = fit_outline(moved)
+        if other is not None and other.slanted and other.support >= LEAST_SUPPORT_OF_MOVING:
+            parts, outline = moved, other
     if not parts.any():
         return None
-    outline = fit_outline(parts)
     mask = (_convex(parts) if outline is None else outline.mask(height, width)) & allowed
     return Sector(mask, outline, parts) if mask.sum() >= LEAST_SHARE * mask.size else None
 
@@ -168,6 +175,17 @@ def _interface_bars(grey: Frames) -> Mask:
     return np.broadcast_to(joined > 0, (height, width))
 
 
+def _moving(grey: Frames, parts: Mask) -> Mask | None:
+    """Pixels around which something changes over time; None where less than a quarter of the parts does clearly."""
+    if len(grey) < STILL_FRAMES or not parts.any():
+        return None
+    change = grey.max(axis=0) - grey.min(axis=0)
+    if np.percentile(change[parts], 75) < 3 * STILL_CHANGE:
+        return None
+    side = max(3, int(min(parts.shape) * 0.012)) | 1
+    return np.asarray(cv2.blur(change.astype(np.float32), (side, side)) > STILL_CHANGE)
+
+
 def _convex(parts: Mask) -> Mask:
     """The convex outline of some pixels."""
     edges, _ = cv2.findContours(parts.astype(np.uint8), cv2.RETR_EXTERNAL, cv2.CHAIN_APPROX_SIMPLE)
@@ -178,19 +196,19 @@ def _convex(parts: Mask) -> Mask:
 
 def _lit_body(grey: Frames, allowed: Mask) -> npt.NDArray[np.uint8]:
     """Pixels whose neighbourhood is mostly lit: letters fall below that, speckle does not. uint8 0 or 1 `(H, W)`."""
-    total = grey.sum(axis=0, dtype=np.int64)
-    lit = (total > LIT_ABOVE * len(grey)) & allowed
+    lit = (grey.sum(axis=0, dtype=np.int64) > LIT_ABOVE * len(grey)) & allowed
     side = max(3, int(min(lit.shape) * 0.012)) | 1
-    if len(grey) >= BACKDROP_FRAMES and lit.any():
-        change = grey.max(axis=0) - grey.min(axis=0)
-        if np.median(change[lit]) >= 3 * BACKDROP_CHANGE:
-            still = cv2.blur(change.astype(np.float32), (side, side)) <= BACKDROP_CHANGE
-            lit &= ~(still & (total <= BACKDROP_GREY * len(grey)))
     share = cv2.blur(lit.astype(np.float32), (side, side), borderType=cv2.BORDER_REPLICATE)
     return (share > 0.55).astype(np.uint8)
 
 
-def _image_parts(body: npt.NDArray[np.uint8], grey: Frames) -> Mask:
+def _box(grey: Frames) -> Box:
+    """The box of the image by `content_box`, which looks at what is lit in the mean: one frame of that is quicker."""
+    lit = grey.sum(axis=0, dtype=np.int64) > LIT_IN_MEAN * len(grey)
+    return content_box(np.where(lit, np.uint8(255), np.uint8(0))[None])
+
+
+def _image_parts(body: npt.NDArray[np.uint8], box: Box) -> Mask:
     """The thick parts of the body that belong to the image: the largest, and others at least a 40th of it."""
     height, width = body.shape
     side = max(3, int(min(height, width) * 0.03))
@@ -201,9 +219,6 @@ def _image_parts(body: npt.NDArray[np.uint8], grey: Frames) -> Mask:
     for _ in range(max(1, side // 4)):  # the corners that the disc did not fit into
         thick = cv2.dilate(thick, cross) & body
     count, labels, stats, _ = cv2.connectedComponentsWithStats(thick, connectivity=4)
-    # The law of the box looks at what is lit in the mean; one frame of just that gives the same box, quicker.
-    lit = grey.sum(axis=0, dtype=np.int64) > LIT_IN_MEAN * len(grey)
-    box = content_box(np.where(lit, np.uint8(255), np.uint8(0))[None])
     inside = np.bincount(labels[box.y0 : box.y1, box.x0 : box.x1].ravel(), minlength=count)
     kept = [label for label in range(1, count) if 2 * inside[label] > stats[label, cv2.CC_STAT_AREA]]
     kept = [label for label in kept if not _is_bar(stats[label], height, width)]
