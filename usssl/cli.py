@@ -58,6 +58,7 @@ class Protocol(StrEnum):
     """Evaluation protocols."""
 
     fewlabel = "fewlabel"
+    linear = "linear"
 
 
 @app.callback()
@@ -151,7 +152,9 @@ def finetune(
 def evaluate(
     runs: Annotated[list[Path], typer.Argument(help="Pretraining runs.")],
     out: OptionalOut = None,
-    protocol: Annotated[Protocol, typer.Option(help="How to evaluate.")] = Protocol.fewlabel,
+    protocol: Annotated[
+        Protocol, typer.Option(help="fewlabel trains all weights; linear the head alone.")
+    ] = Protocol.fewlabel,
     budgets: Annotated[str, typer.Option(help="Numbers of labelled cines, such as 2,6.")] = "2,6",
     seeds: Annotated[int, typer.Option(min=1, help="Number of seeds.")] = 3,
 ) -> None:

@@ -176,12 +176,14 @@ class FinetuneRecipe(Recipe):
         keep: which weights the run keeps: those after the epoch that did `best` on the labelled validation cines, by
             the task's own measure, or the `last`; the last, too, where no validation cine has labels.
         validation_cines: the most validation cines that are measured after an epoch.
+        train: `all` weights, or the `head` alone, on features of the encoder as it started.
     """
 
     task: SerializeAsAny[NamedArguments]
     start_from: str = "random"
     keep: Literal["best", "last"] = "best"
     validation_cines: Positive = 16
+    train: Literal["all", "head"] = "all"
 
 
 def read_recipe(

@@ -13,7 +13,7 @@ import torch
 import usssl
 from usssl.bundle import Bundle, stream
 from usssl.data import resolve_source
-from usssl.engine.evaluation import Trial, few_label_recipe
+from usssl.engine.evaluation import Trial, trial_recipe
 from usssl.engine.finetuning import FrameBatches, build_model, build_task, load_model
 from usssl.engine.run import Run
 from usssl.errors import RecipeError, UsageError
@@ -196,7 +196,7 @@ def test_grey_weights_start_an_encoder_of_colour(planes_recipe: dict[str, Any], 
 
 def test_the_few_label_protocol_takes_a_pretrainings_data(pretrain_recipe: dict[str, Any]) -> None:
     recipe = read_recipe(pretrain_recipe, {"data.kind": "natural", "encoder.name": "r3d18"})
-    found = few_label_recipe(recipe, Trial("planes", 2, "random", 0, "random"))  # type: ignore[arg-type]
+    found = trial_recipe(recipe, Trial("fewlabel", "planes", 2, "random", 0, "random"))  # type: ignore[arg-type]
     assert (found.data.color, found.data.clip, found.data.labelled_cines) == ("rgb", recipe.data.clip, 2)
 
 

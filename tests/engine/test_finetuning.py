@@ -11,10 +11,11 @@ import pytest
 import torch
 
 import usssl
-from usssl.engine.evaluation import summarise
+from usssl.engine.evaluation import Trial, summarise, trial_recipe
 from usssl.engine.run import Run
 from usssl.engine.training import Training
 from usssl.errors import UsageError
+from usssl.recipe import PretrainRecipe
 
 LONGER = {
     "trainer.epochs": 12,
@@ -152,7 +153,7 @@ def test_few_label_evaluation_compares_arms_and_can_be_taken_up(tmp_path: Path, 
     patch = pytest.MonkeyPatch()
     from usssl.engine import evaluation
 
-    patch.setitem(evaluation.FEW_LABEL["planes"], "trainer", {"epochs": 1, "clips_per_epoch": 8, "batch_size": 4})
+    patch.setitem(evaluation.PROTOCOLS["fewlabel"], "trainer", {"epochs": 1, "clips_per_epoch": 8, "batch_size": 4})
     try:
         arguments = {"budgets": [2], "seeds": 2, "tasks": ["planes"], "out": tmp_path / "fewlabel"}
         path = usssl.evaluate([pretrained.path], **arguments)
@@ -166,6 +167,28 @@ def test_few_label_evaluation_compares_arms_and_can_be_taken_up(tmp_path: Path, 
     }
     line = next(x for x in results["summary"] if x["arm"] == "pretrained" and x["metric"] == "macro_f1")
     assert line["difference_to_random"]["count"] == 2
+
+
+def test_the_head_alone_is_trained_where_the_recipe_says_so(planes_recipe: dict[str, Any], tmp_path: Path) -> None:
+    start = usssl.finetune(planes_recipe, {"trainer.epochs": 1}, out=tmp_path / "start")
+    over = {"start_from": str(start.path), "train": "head", "keep": "last", "trainer.epochs": 1}
+    run = usssl.finetune(planes_recipe, over, out=tmp_path / "head")
+    before, after = start.load_weights("encoder"), run.load_weights("encoder")
+    assert all(torch.equal(before[name], after[name]) for name in before)
+    heads = [r.load_weights("model")["head.classifier.weight"] for r in (start, run)]
+    assert not torch.equal(*heads)
+
+
+def test_the_linear_protocol_trains_heads_alone_in_full_precision(pretrained: Run) -> None:
+    recipe = pretrained.recipe()
+    assert isinstance(recipe, PretrainRecipe)
+    found = trial_recipe(recipe, Trial("linear", "saliency", 2, "random", 1, "random"))
+    assert (found.train, found.trainer.precision, found.seed, found.start_from) == ("head", "fp32", 1, "random")
+
+
+def test_an_unknown_protocol_names_the_known_ones(pretrained: Run) -> None:
+    with pytest.raises(UsageError, match="known are: fewlabel, linear"):
+        usssl.evaluate([pretrained.path], protocol="knn")
 
 
 def test_summary_by_hand() -> None:

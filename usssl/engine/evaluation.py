@@ -1,4 +1,8 @@
-"""Protocols that compare pretrained encoders: `fewlabel` fine-tunes them, and random ones, on few labelled cines."""
+"""Protocols that compare pretrained encoders with random ones on few labelled cines.
+
+`fewlabel` fine-tunes all weights. `linear` trains the task's head alone and leaves the encoder as pretraining, or
+chance, made it: what it shows is what the features hold already.
+"""
 
 from __future__ import annotations
 
@@ -18,23 +22,27 @@ from usssl.tasks.intervals import mean_interval, paired_interval
 TASKS = ("planes", "saliency")
 HIGHER_IS_BETTER = {"macro_f1": True, "kld": False, "nss": True, "cc": True, "sim": True, "auc_judd": True}
 
-# The fine-tuning of the few-label protocol, the same for every arm; sizes are ours, small enough for a laptop.
-FEW_LABEL: dict[str, dict[str, Any]] = {
-    "planes": {
+# The fine-tuning of each protocol, the same for every arm and task; sizes are ours, small enough for a laptop. A head
+# on frozen features learns in fp32: how they differ can be too little for bf16.
+PROTOCOLS: dict[str, dict[str, Any]] = {
+    "fewlabel": {
+        "train": "all",
         "optimizer": {"name": "adamw", "lr": 1e-3, "weight_decay": 1e-4},
         "trainer": {"epochs": 8, "clips_per_epoch": 800, "batch_size": 32},
     },
-    "saliency": {
-        "optimizer": {"name": "adamw", "lr": 1e-3, "weight_decay": 1e-4},
-        "trainer": {"epochs": 8, "clips_per_epoch": 800, "batch_size": 32},
+    "linear": {
+        "train": "head",
+        "optimizer": {"name": "adamw", "lr": 3e-3, "weight_decay": 1e-4},
+        "trainer": {"epochs": 8, "clips_per_epoch": 800, "batch_size": 32, "precision": "fp32"},
     },
 }
 
 
 @dataclass(frozen=True)
 class Trial:
-    """One fine-tuning of the protocol."""
+    """One fine-tuning of a protocol."""
 
+    protocol: str
     task: str
     budget: int
     arm: str
@@ -58,12 +66,12 @@ def evaluate(
 ) -> Path:
     """Compares pretrained encoders with random initialisation.
 
-    For each task, number of labelled cines and seed, the encoder of each run and a random one are fine-tuned alike on
-    the same labelled cines, and measured on the test patients.
+    For each task, number of labelled cines and seed, the encoder of each run and a random one are trained alike on the
+    same labelled cines, as the protocol says, and measured on the test patients.
 
     Args:
         runs: finished pretraining runs; an arm each, named by its folder.
-        protocol: `fewlabel`.
+        protocol: `fewlabel` (all weights are trained) or `linear` (the head alone).
         budgets: numbers of labelled cines.
         seeds: number of seeds; they choose the labelled cines, the head's first weights and the order of the frames.
         tasks: those evaluated.
@@ -76,20 +84,20 @@ def evaluate(
     Raises:
         UsageError: a run is missing or unfinished, or the protocol is unknown.
     """
-    if protocol != "fewlabel":
-        raise UsageError(f"unknown protocol {protocol!r}; known is: fewlabel")
+    if protocol not in PROTOCOLS:
+        raise UsageError(f"unknown protocol {protocol!r}; known are: {', '.join(PROTOCOLS)}")
     opened = [Run.open(run) for run in runs]
     for run in opened:
         if not isinstance(run.recipe(), PretrainRecipe) or not run.finished:
             raise UsageError(f"{run.path} is not a finished pretraining run")
-    out = Path(out) if out else opened[0].path.parent / f"{opened[0].path.name}-fewlabel"
+    out = Path(out) if out else opened[0].path.parent / f"{opened[0].path.name}-{protocol}"
     try:
         out.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise OutputError(f"cannot write to {out}: {error.strerror or error}") from None
     arms = {RANDOM: RANDOM} | {run.path.name: str(run.path) for run in opened}
     trials = [
-        Trial(task, budget, arm, seed, start)
+        Trial(protocol, task, budget, arm, seed, start)
         for task in tasks
         for budget in budgets
         for seed in range(seeds)
@@ -102,10 +110,10 @@ def evaluate(
     return out / "results.json"
 
 
-def few_label_recipe(recipe: PretrainRecipe, trial: Trial) -> FinetuneRecipe:
+def trial_recipe(recipe: PretrainRecipe, trial: Trial) -> FinetuneRecipe:
     """The fine-tuning recipe of a trial: data and encoder of the pretraining, the rest fixed by the protocol."""
     content = recipe.model_dump(mode="json")
-    settings = FEW_LABEL[trial.task]
+    settings = PROTOCOLS[trial.protocol]
     typed = read_recipe(
         {
             "seed": trial.seed,
@@ -114,6 +122,7 @@ def few_label_recipe(recipe: PretrainRecipe, trial: Trial) -> FinetuneRecipe:
             "encoder": content["encoder"],
             "task": {"name": trial.task},
             "start_from": trial.start_from,
+            "train": settings["train"],
             "optimizer": settings["optimizer"],
             "schedule": {"name": "cosine", "warmup_epochs": 1},
             "trainer": settings["trainer"] | {"device": content["trainer"]["device"]},
@@ -126,7 +135,7 @@ def few_label_recipe(recipe: PretrainRecipe, trial: Trial) -> FinetuneRecipe:
 
 def _measure(trial: Trial, recipe: Any, out: Path) -> dict[str, Any]:
     folder = out / trial.name
-    run = finetune(few_label_recipe(recipe, trial), out=folder, resume=folder.exists())
+    run = finetune(trial_recipe(recipe, trial), out=folder, resume=folder.exists())
     result = json.loads((run.path / "test.json").read_text())
     return {"run": folder.name, "metrics": result["metrics"]}
 

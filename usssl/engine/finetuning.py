@@ -7,7 +7,7 @@ stands at any of the places that it may have when a whole cine is predicted, and
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -53,6 +53,19 @@ class TaskModel(nn.Module):
     def __init__(self, encoder: Encoder, head: TaskHead, clip: tuple[int, int] = (1, 1)) -> None:
         super().__init__()
         self.encoder, self.head, self.clip = encoder, head, clip
+        self.frozen = False
+
+    def freeze_encoder(self) -> None:
+        """From now on the encoder stays as it is, its running statistics too, and gets no gradient."""
+        self.frozen = True
+        self.encoder.requires_grad_(False).eval()
+
+    def train(self, mode: bool = True) -> TaskModel:
+        """As `nn.Module.train`, but for a frozen encoder."""
+        super().train(mode)
+        if self.frozen:
+            self.encoder.eval()
+        return self
 
     def forward(self, clips: Tensor, places: Tensor | None = None) -> dict[str, Tensor]:
         """The head's named outputs of every frame, or of the one at `places (batch,)` of each clip alone."""
@@ -118,6 +131,13 @@ def finetune(
         return run
     torch.manual_seed(typed.seed)
     model = build_model(typed, task, weights).to(typed.trainer.device)
+    steps_per_epoch = max(1, int(typed.trainer.clips_per_epoch) // typed.trainer.batch_size)
+    batches = FrameBatches(task, chosen, typed.trainer.batch_size, typed.seed, model.clip)
+    forward = _forward(model, task, typed.seed)
+    if typed.train == "head":
+        if weights is None:
+            settle_statistics(model, lambda step: forward(batches[step], step))
+        model.freeze_encoder()
     state = TrainingState(model, build_optimizer(typed.optimizer, model))
     if checkpoint := run.load_checkpoint():
         state.load_state_dict(checkpoint)
@@ -126,10 +146,8 @@ def finetune(
         run.write_provenance(
             seed=typed.seed, data={"source": typed.data.source, "cines": len(chosen), "store": store.id}
         )
-    steps_per_epoch = max(1, int(typed.trainer.clips_per_epoch) // typed.trainer.batch_size)
-    batches = FrameBatches(task, chosen, typed.trainer.batch_size, typed.seed, model.clip)
     loader = read_ahead(batches, state.step, steps_per_epoch * typed.trainer.epochs, int(typed.trainer.workers))
-    training = Training(model, _forward(model, task, typed.seed), typed, loader, steps_per_epoch, state)
+    training = Training(model, forward, typed, loader, steps_per_epoch, state)
     logger = MetricsLogger(run, training, tensorboard=typed.tracking.tensorboard)
     logger.attach(training.trainer)
     Progress(training, f"Fine-tuning {typed.task.name}").attach(training.trainer)
@@ -208,6 +226,29 @@ class FrameBatches(Dataset[LabelledClips]):
             return np.array([frame])
         possible = windows_with(frame, int(self.task.store.frame_counts[cine]), frames, stride)
         return possible[rng.integers(len(possible))]
+
+
+@torch.no_grad()
+def settle_statistics(model: nn.Module, forward: Callable[[int], object], steps: int = 8) -> None:
+    """Gives batch normalisation the mean statistics of some batches, for weights that have seen no data.
+
+    At its fresh ones, mean 0 and variance 1, features of random weights all but vanish: a bar too low to compare with.
+
+    Args:
+        model: to be prepared.
+        forward: runs the model on batch `step`.
+        steps: number of batches.
+    """
+    norms = [module for module in model.modules() if isinstance(module, nn.modules.batchnorm._BatchNorm)]
+    momenta = [norm.momentum for norm in norms]
+    for norm in norms:
+        norm.reset_running_stats()
+        norm.momentum = None  # a plain mean over all batches
+    model.train()
+    for step in range(steps):
+        forward(step)
+    for norm, momentum in zip(norms, momenta, strict=True):
+        norm.momentum = momentum
 
 
 def starting_point(recipe: FinetuneRecipe) -> tuple[EncoderArguments, dict[str, Tensor] | None]:
