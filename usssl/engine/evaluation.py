@@ -87,8 +87,9 @@ def evaluate(
     if protocol not in PROTOCOLS:
         raise UsageError(f"unknown protocol {protocol!r}; known are: {', '.join(PROTOCOLS)}")
     opened = [Run.open(run) for run in runs]
-    for run in opened:
-        if not isinstance(run.recipe(), PretrainRecipe) or not run.finished:
+    recipes = [run.recipe() for run in opened]
+    for run, found in zip(opened, recipes, strict=True):
+        if not isinstance(found, PretrainRecipe) or not run.finished:
             raise UsageError(f"{run.path} is not a finished pretraining run")
     out = Path(out) if out else opened[0].path.parent / f"{opened[0].path.name}-{protocol}"
     try:
@@ -103,8 +104,9 @@ def evaluate(
         for seed in range(seeds)
         for arm, start in arms.items()
     ]
-    recipe = opened[0].recipe()
-    rows = [asdict(trial) | _measure(trial, recipe, out) for trial in track(trials, "Evaluating", unit="trial")]
+    recipe = recipes[0]
+    assert isinstance(recipe, PretrainRecipe)
+    rows = [asdict(trial) | measure_trial(trial, recipe, out) for trial in track(trials, "Evaluating", unit="trial")]
     results = {"protocol": protocol, "trials": rows, "summary": summarise(rows)}
     write_text(out / "results.json", json.dumps(results, indent=1) + "\n")
     return out / "results.json"
@@ -133,7 +135,17 @@ def trial_recipe(recipe: PretrainRecipe, trial: Trial) -> FinetuneRecipe:
     return typed
 
 
-def _measure(trial: Trial, recipe: Any, out: Path) -> dict[str, Any]:
+def measure_trial(trial: Trial, recipe: PretrainRecipe, out: Path) -> dict[str, Any]:
+    """Runs a trial, or takes it up.
+
+    Args:
+        trial: what is trained on what.
+        recipe: of the pretraining whose data it shares.
+        out: the folder of the trials.
+
+    Returns:
+        `run`, the name of its folder, and `metrics` on the test cines.
+    """
     folder = out / trial.name
     run = finetune(trial_recipe(recipe, trial), out=folder, resume=folder.exists())
     result = json.loads((run.path / "test.json").read_text())

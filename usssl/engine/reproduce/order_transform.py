@@ -1,0 +1,87 @@
+"""order_transform's claim: learning order and transformation helps find planes and saliency with few labels.
+
+Unlabelled phantom sweeps are learned from as `recipes/fetal.yaml` does, a run a seed. Then two labelled cines, about
+one example of each plane, teach planes and saliency, and test patients are measured: with the encoder as it is
+(`linear`), and with all weights fine-tuned (`fewlabel`). Both arms go through the same protocols of `usssl evaluate`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from usssl.engine.evaluation import Trial, measure_trial
+from usssl.engine.finetuning import RANDOM
+from usssl.engine.pretraining import pretrain
+from usssl.engine.reproduce.claim import Claim, Comparison, Metric
+from usssl.recipe import PretrainRecipe, read_recipe
+
+LABELLED_CINES = 2
+EPOCHS, CLIPS_PER_EPOCH = 16, 1280
+METRICS = {"planes": ("macro_f1",), "saliency": ("kld", "nss")}
+WAYS = {"linear": "frozen", "fewlabel": "fine_tuned"}
+
+ARMS = {RANDOM: "an encoder of random weights", "pretrained": "pretrained without labels by order_transform"}
+
+
+def recipe(seed: int) -> PretrainRecipe:
+    """That of `recipes/fetal.yaml`."""
+    content: dict[str, Any] = {
+        "seed": seed,
+        "data": {"source": "samples:fetal:96", "clip": {"frames": 4, "step": 8, "size": [64, 80]}},
+        "encoder": {"name": "sononet16", "width": 0.5},
+        "method": {"name": "order_transform", "transform_weight": 1.0, "crop": [0.6, 1.0], "dropout": 0.2},
+        "optimizer": {"name": "adamw", "lr": 2e-3, "weight_decay": 0.05},
+        "schedule": {"name": "cosine", "warmup_epochs": 1},
+        "trainer": {"epochs": EPOCHS, "clips_per_epoch": CLIPS_PER_EPOCH, "batch_size": 16},
+        "tracking": {"tensorboard": False},
+    }
+    typed = read_recipe(content)
+    assert isinstance(typed, PretrainRecipe)
+    return typed
+
+
+def measure(arm: str, seed: int, folder: Path) -> Mapping[str, float]:
+    """Pretrains where the arm says so, and measures both tasks by both protocols on the test patients."""
+    runs = folder / "runs"
+    typed, start = recipe(seed), RANDOM
+    if arm != RANDOM:
+        out = runs / f"pretrained-{seed}"
+        start = str(pretrain(typed, out=out, resume=out.exists()).path)
+    found: dict[str, float] = {}
+    for protocol, way in WAYS.items():
+        for task, names in METRICS.items():
+            trial = Trial(protocol, task, LABELLED_CINES, arm, seed, start)
+            metrics = measure_trial(trial, typed, runs / protocol)["metrics"]
+            found |= {f"{task}_{name}_{way}": metrics[name] for name in names}
+    return found
+
+
+def _metrics() -> tuple[Metric, ...]:
+    words = {
+        "macro_f1": "planes in the frames of test patients, mean F1 of the classes",
+        "kld": "saliency of test patients, Kullback-Leibler divergence from the gaze",
+        "nss": "saliency of test patients, normalised scanpath saliency at the gaze",
+    }
+    how = {"frozen": "head on a frozen encoder", "fine_tuned": "all weights fine-tuned"}
+    return tuple(
+        Metric(f"{task}_{name}_{way}", f"{words[name]}; {how[way]}", higher_is_better=name != "kld")
+        for way in WAYS.values()
+        for task, names in METRICS.items()
+        for name in names
+    )
+
+
+CLAIM = Claim(
+    name="order_transform",
+    statement="an encoder pretrained by putting shuffled frames in order and predicting geometric transformations "
+    "finds planes and saliency better than one of random weights, given few labels",
+    source="Jiao et al., ISBI 2020, abstract; protocols after Droste et al., IPMI 2019",
+    data=f"96 phantom fetal sweeps, one a patient, without labels; labels of {LABELLED_CINES} cines",
+    arms=ARMS,
+    seeds=(0, 1, 2),
+    metrics=_metrics(),
+    comparisons=tuple(Comparison("pretrained", RANDOM, metric.name) for metric in _metrics()),
+    measure=measure,
+)
