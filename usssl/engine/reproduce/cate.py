@@ -13,33 +13,36 @@ from typing import Any
 import numpy as np
 import torch
 
+from usssl import methods
+from usssl.arguments import ClipArguments
 from usssl.data import Store
-from usssl.engine.pretraining import build_method, pretrain, split_cines
+from usssl.engine.pretraining import split_cines
 from usssl.engine.reproduce.claim import Claim, Comparison, Metric
 from usssl.engine.reproduce.probes import clip_features, linear_accuracy, r_squared, ridge
 from usssl.engine.reproduce.toys import disc, texture, write_store
-from usssl.recipe import PretrainRecipe, read_recipe
+from usssl.engine.reproduce.training import ToyEncoder, train
+from usssl.methods import Method
 
 SIZE, LENGTH, FPS = (32, 32), 40, 20.0
 FRAMES, STEP = 4, 2
-TRAIN, TEST = 192, 96
+TRAIN, TEST = 128, 96
 PAIRS = 1024
-STEPS, BATCH = 500, 32
+STEPS, BATCH, LEARNING_RATE = 300, 24, 2e-3
+METHOD = {"width": 64, "layers": 1, "heads": 2, "dim": 64, "temperature": 0.1}
 
-ARMS: dict[str, tuple[str, dict[str, Any] | None]] = {
+ARMS: dict[str, tuple[str, dict[str, Any]]] = {
     "none": ("told nothing: plain contrastive learning", {"encodings": {"kinds": []}}),
     "shuffled": ("told another pair's time and crop", {"encodings": {"shuffled": True}}),
     "true": ("told its own time and crop", {}),
-    "true, MLP head": ("the same, with the MLP head", {"head": "mlp"}),
-    "untrained": ("the encoder before any training, for orientation", None),
+    "untrained": ("the encoder before any training, for orientation", {}),
 }
 
 
 def organ(rng: np.random.Generator) -> np.ndarray:
-    """A cine `(T, height, width)` of an organ that fills; its size at first and the rate are the cine's own."""
-    tissue = 90 + 18 * texture(rng, SIZE, 2.0)
-    first, gain = rng.uniform(3, 6), rng.uniform(4, 6)
-    radius = first + gain * np.arange(LENGTH) / (LENGTH - 1)
+    """A cine `(T, height, width)` of an organ that fills at the same rate in all cines; tissue and place differ."""
+    grain = (float(rng.uniform(0.6, 3.0)), float(rng.uniform(0.6, 3.0)))  # coarse or fine, and along which axis
+    tissue = 90 + 20 * texture(rng, SIZE, grain)
+    radius = 4 + 6 * np.arange(LENGTH) / (LENGTH - 1)
     y, x = (rng.uniform(12, 20, size=(2, 1))).repeat(LENGTH, axis=1)
     lumen = disc(SIZE, y, x, radius)
     frames = (1 - lumen) * tissue + lumen * 25
@@ -55,46 +58,27 @@ def store(folder: Path) -> Store:
     return write_store(folder / "data", cines, labels, size=SIZE, fps=FPS)
 
 
-def recipe(source: Path, arm: str, seed: int, steps: int = STEPS) -> PretrainRecipe:
-    """The recipe of an arm: all are alike but for what the head is told, and by which head."""
-    encodings = {"kinds": ["time", "crop"], "max_shift_s": 1.0, "sinusoids": 8}
-    method = {"name": "cate", "width": 64, "layers": 1, "heads": 2, "dim": 64, "temperature": 0.1}
-    changes = ARMS[arm][1] or {}
-    encodings |= changes.get("encodings", {})
-    typed = read_recipe(
-        {
-            "seed": seed,
-            "data": {
-                "source": str(source),
-                "clip": {"frames": FRAMES, "step": STEP, "size": SIZE},
-                "margin": 1,
-                "mask": False,
-            },
-            "encoder": {"name": "r3d18", "width": 0.125},
-            "method": method | changes | {"encodings": encodings},
-            "optimizer": {"name": "adamw", "lr": 2e-3, "weight_decay": 0.01},
-            "trainer": {"epochs": 5, "clips_per_epoch": steps // 5 * BATCH, "batch_size": BATCH, "precision": "fp32"},
-            "tracking": {"tensorboard": False},
-        }
-    )
-    assert isinstance(typed, PretrainRecipe)
-    return typed
-
-
 def measure(arm: str, seed: int, folder: Path) -> Mapping[str, float]:
     """Trains an arm and probes its encoder for the time between two clips of a cine."""
     toy = store(folder)
-    typed = recipe(toy.path, arm, seed)
-    torch.manual_seed(seed)
-    encoder = build_method(typed).encoder
-    if ARMS[arm][1] is not None:
-        path = folder / "runs" / f"{arm}-{seed}"
-        encoder.load_state_dict(pretrain(typed, out=path, resume=path.exists()).load_weights("encoder"))
-    seen, shifts = pairs(toy, "train", seed, encoder)
-    new, truth = pairs(toy, "test", seed, encoder)
+    method = build(arm, seed)
+    if arm != "untrained":
+        train(method, toy, steps=STEPS, batch_size=BATCH, lr=LEARNING_RATE, seed=seed)
+    seen, shifts = pairs(toy, "train", seed, method.encoder)
+    new, truth = pairs(toy, "test", seed, method.encoder)
     moved = shifts != 0, truth != 0
     sign = linear_accuracy(seen[moved[0]], np.sign(shifts[moved[0]]), new[moved[1]], np.sign(truth[moved[1]]))
     return {"shift_sign_accuracy": sign, "shift_r2": r_squared(truth, ridge(seen, shifts, new))}
+
+
+def build(arm: str, seed: int) -> Method:
+    """The method of an arm: all are alike, the encoder's first weights too, but for what the head is told."""
+    torch.manual_seed(seed)
+    changes = ARMS[arm][1]
+    encodings = {"kinds": ["time", "crop"], "max_shift_s": 1.0, "sinusoids": 8, **changes.get("encodings", {})}
+    clip = ClipArguments(frames=FRAMES, step=STEP, size=SIZE)
+    arguments = {**METHOD, **changes, "encodings": encodings}
+    return methods.build("cate", encoder=ToyEncoder(), clip=clip, **arguments)
 
 
 def pairs(toy: Store, split: str, seed: int, encoder: Any) -> tuple[np.ndarray, np.ndarray]:
@@ -120,7 +104,7 @@ CLAIM = Claim(
     source="Sun et al., ICCV 2021, abstract: the learnt features retain the information of the specified augmentations",
     data=f"{TRAIN} + {TEST} toy cines of an organ that fills, {SIZE[0]} x {SIZE[1]}, {LENGTH} frames at {FPS:.0f} fps",
     arms={arm: words for arm, (words, _) in ARMS.items()},
-    seeds=(0, 1, 2, 3, 4),
+    seeds=(0, 1, 2),
     metrics=(
         Metric("shift_sign_accuracy", "linear probe: which of two clips of a test cine comes first", chance=0.5),
         Metric("shift_r2", "linear probe: variance explained of the time between two clips", chance=0.0),
@@ -130,7 +114,7 @@ CLAIM = Claim(
         Comparison("true", "shuffled", "shift_sign_accuracy"),
         Comparison("true", "none", "shift_r2", part=False),
         Comparison("true", "shuffled", "shift_r2", part=False),
-        Comparison("true, MLP head", "none", "shift_sign_accuracy", part=False),
+        Comparison("none", "untrained", "shift_sign_accuracy", part=False),
     ),
     measure=measure,
 )

@@ -29,7 +29,8 @@ def write_store(
         folder: for `cines/`, `catalog.parquet` and `store/`; a store that is there already is opened as it is.
         cines: name, without an ending, to uint8 frames `(T, H, W)`; they should fill the frame, since dark borders
             are cropped.
-        labels: a row a cine: `file` (a name in `cines`, without an ending), `split` (train, val or test) and any others.
+        labels: a row a cine: `file` (a name in `cines`, without an ending), `split` (train, val or test) and any
+            others.
         size: height and width of the stored frames.
         fps: frames a second.
 
@@ -53,13 +54,13 @@ def write_store(
     return open_store(path)
 
 
-def texture(rng: np.random.Generator, size: tuple[int, int], grain: float) -> np.ndarray:
+def texture(rng: np.random.Generator, size: tuple[int, int], grain: float | tuple[float, float]) -> np.ndarray:
     """Smooth noise with mean 0 and standard deviation 1, float64 `(height, width)`.
 
     Args:
         rng: that draws it.
         size: height and width.
-        grain: standard deviation of the blur, pixels.
+        grain: standard deviation of the blur, pixels, one or (rows, columns).
     """
     noise = gaussian_filter(rng.standard_normal(size), grain, mode="wrap")
     scaled: np.ndarray = (noise - noise.mean()) / noise.std()

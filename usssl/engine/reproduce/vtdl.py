@@ -14,18 +14,22 @@ from typing import Any
 import numpy as np
 import torch
 
+from usssl import methods
+from usssl.arguments import ClipArguments
 from usssl.data import Store
-from usssl.engine.pretraining import build_method, pretrain, split_cines
+from usssl.engine.pretraining import split_cines
 from usssl.engine.reproduce.claim import Claim, Comparison, Metric
 from usssl.engine.reproduce.probes import clip_features, knn_accuracy, linear_accuracy
 from usssl.engine.reproduce.toys import disc, texture, write_store
-from usssl.recipe import PretrainRecipe, read_recipe
+from usssl.engine.reproduce.training import ToyEncoder, train
+from usssl.methods import Method
 
 SIZE, FPS = (32, 32), 20.0
 SEGMENT, SEGMENTS = 16, 4
 FRAMES = 8
 TRAIN, TEST = 96, 96
-STEPS, BATCH = 300, 16
+STEPS, BATCH, LEARNING_RATE = 300, 16, 2e-3
+METHOD = {"queue": 80, "momentum": 0.97, "dim": 64, "tca": 0.1, "min_distance": SEGMENT, "bn_groups": 2}
 
 # Axes of an ellipse (rows, columns), cycles a segment, and the sense of rotation.
 MOVEMENTS = (
@@ -37,12 +41,12 @@ MOVEMENTS = (
     (4.0, 4.0, 1, -1),
 )
 
-ARMS: dict[str, tuple[str, dict[str, Any] | None]] = {
+ARMS: dict[str, tuple[str, dict[str, Any]]] = {
     "neither": ("negatives from other cines alone, no TCA", {"triplet": False, "tca": 0}),
     "no triplet": ("negatives from other cines alone, with TCA", {"triplet": False}),
     "no TCA": ("with the negative from another time of the cine, no TCA", {"tca": 0}),
     "full": ("VTDL: triplet and TCA", {}),
-    "untrained": ("the encoder before any training, for orientation", None),
+    "untrained": ("the encoder before any training, for orientation", {}),
 }
 
 
@@ -54,7 +58,8 @@ def movements(number: int) -> np.ndarray:
 def target(number: int) -> np.ndarray:
     """A cine `(T, height, width)` of a target that moves; tissue, tone and home of the target are the cine's own."""
     rng = np.random.default_rng((9, number))
-    tissue = 90 + 20 * texture(rng, SIZE, 1.5)
+    grain = (float(rng.uniform(0.6, 3.0)), float(rng.uniform(0.6, 3.0)))  # coarse or fine, and along which axis
+    tissue = 90 + 25 * texture(rng, SIZE, grain)
     home, radius, tone = rng.uniform(13, 19, size=2), rng.uniform(3, 4.5), rng.uniform(0, 40)
     path = []
     for one in movements(number):
@@ -75,46 +80,24 @@ def store(folder: Path) -> Store:
     return write_store(folder / "data", cines, labels, size=SIZE, fps=FPS)
 
 
-def recipe(source: Path, arm: str, seed: int, steps: int = STEPS) -> PretrainRecipe:
-    """The recipe of an arm: all are alike but for the triplet and TCA."""
-    method = {
-        "name": "vtdl", "temperature": 0.07, "queue": 80, "momentum": 0.97, "dim": 64, "tca": 0.1,
-        "min_distance": SEGMENT, "bn_groups": 2,
-    }  # fmt: skip
-    typed = read_recipe(
-        {
-            "seed": seed,
-            "data": {
-                "source": str(source),
-                "clip": {"frames": FRAMES, "step": 1, "size": SIZE},
-                "margin": 1,
-                "mask": False,
-            },
-            "encoder": {"name": "r3d18", "width": 0.0625},
-            "method": method | (ARMS[arm][1] or {}),
-            "optimizer": {"name": "adamw", "lr": 2e-3, "weight_decay": 0.01},
-            "trainer": {"epochs": 5, "clips_per_epoch": steps // 5 * BATCH, "batch_size": BATCH, "precision": "fp32"},
-            "tracking": {"tensorboard": False},
-        }
-    )
-    assert isinstance(typed, PretrainRecipe)
-    return typed
-
-
 def measure(arm: str, seed: int, folder: Path) -> Mapping[str, float]:
     """Trains an arm and reads the movement in clips of new cines from its encoder."""
     toy = store(folder)
-    typed = recipe(toy.path, arm, seed)
-    torch.manual_seed(seed)
-    encoder = build_method(typed).encoder
-    if ARMS[arm][1] is not None:
-        path = folder / "runs" / f"{arm.replace(' ', '_')}-{seed}"
-        encoder.load_state_dict(pretrain(typed, out=path, resume=path.exists()).load_weights("encoder"))
-    (seen, classes), (new, truth) = (labelled(toy, split, encoder) for split in ("train", "test"))
+    method = build(arm, seed)
+    if arm != "untrained":
+        train(method, toy, steps=STEPS, batch_size=BATCH, lr=LEARNING_RATE, seed=seed)
+    (seen, classes), (new, truth) = (labelled(toy, split, method.encoder) for split in ("train", "test"))
     return {
-        "linear_accuracy": linear_accuracy(seen, classes, new, truth),
         "knn_accuracy": knn_accuracy(seen, classes, new, truth),
+        "linear_accuracy": linear_accuracy(seen, classes, new, truth),
     }
+
+
+def build(arm: str, seed: int) -> Method:
+    """The method of an arm: all are alike, their first weights too, but for the triplet and TCA."""
+    torch.manual_seed(seed)
+    clip = ClipArguments(frames=FRAMES, step=1, size=SIZE)
+    return methods.build("vtdl", encoder=ToyEncoder(), clip=clip, **{**METHOD, **ARMS[arm][1]})
 
 
 def labelled(toy: Store, split: str, encoder: Any) -> tuple[np.ndarray, np.ndarray]:
@@ -138,7 +121,7 @@ CLAIM = Claim(
     data=f"{TRAIN} + {TEST} toy cines of a target that moves over tissue, {SIZE[0]} x {SIZE[1]}, "
     f"{SEGMENTS} movements of {SEGMENT} frames each, {len(MOVEMENTS)} kinds of movement",
     arms={arm: words for arm, (words, _) in ARMS.items()},
-    seeds=(0, 1, 2, 3, 4),
+    seeds=(0, 1, 2),
     metrics=(
         Metric("knn_accuracy", "10 nearest clips of other cines: the movement in a clip", chance=1 / len(MOVEMENTS)),
         Metric("linear_accuracy", "linear probe: the same", chance=1 / len(MOVEMENTS)),

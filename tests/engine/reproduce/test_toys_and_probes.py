@@ -1,0 +1,76 @@
+"""The toys show what they say, and the probes read what is there and nothing that is not."""
+
+from __future__ import annotations
+
+import math
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from usssl.data.sampling import Timeline
+from usssl.engine.reproduce import cate, vtdl
+from usssl.engine.reproduce.probes import knn_accuracy, linear_accuracy, r_squared, ridge
+from usssl.engine.reproduce.toys import disc, texture, write_store
+
+
+def test_a_disc_has_its_area_and_place() -> None:
+    found = disc((40, 50), np.array([10.0, 20.0]), np.array([12.0, 30.0]), np.array([4.0, 8.0]))
+    assert found.sum(axis=(1, 2)) == pytest.approx([math.pi * 16, math.pi * 64], rel=0.02)
+    assert (found[1] * np.arange(50)).sum() / found[1].sum() == pytest.approx(30.0)
+
+
+def test_texture_is_standardised_and_smooth() -> None:
+    fine, coarse = (texture(np.random.default_rng(0), (32, 48), grain) for grain in (0.5, (3.0, 3.0)))
+    for one in (fine, coarse):
+        assert one.shape == (32, 48)
+        assert (one.mean(), one.std()) == pytest.approx((0, 1), abs=1e-9)
+    assert np.abs(np.diff(coarse, axis=0)).mean() < 0.3 * np.abs(np.diff(fine, axis=0)).mean()
+
+
+def test_a_store_of_arrays_keeps_them(tmp_path: Path) -> None:
+    rng = np.random.default_rng(0)
+    cines = {name: rng.integers(60, 200, size=(6, 32, 32), dtype=np.uint8) for name in ("a", "b")}
+    labels = [{"file": "a", "split": "train"}, {"file": "b", "split": "test"}]
+    store = write_store(tmp_path, cines, labels, size=(32, 32), fps=20.0)
+    assert store.table["split"].to_pylist() == ["train", "test"]
+    np.testing.assert_array_equal(store.frames(0), cines["a"])
+    assert Timeline.of(store.times(1)).interval_s == pytest.approx(0.05)
+    again = write_store(tmp_path, {}, [], size=(32, 32), fps=20.0)
+    assert again.id == store.id
+
+
+def test_an_organ_fills_and_cines_of_targets_change_their_movement() -> None:
+    frames = cate.organ(np.random.default_rng(3)).astype(float)
+    dark = (frames < 50).sum(axis=(1, 2))
+    assert dark[-5:].mean() > 1.5 * dark[:5].mean()
+    assert len(set(vtdl.movements(3).tolist())) == vtdl.SEGMENTS
+    target = vtdl.target(3).astype(float)
+    assert len(target) == vtdl.SEGMENTS * vtdl.SEGMENT
+    still = target.std(axis=0)
+    assert np.quantile(still, 0.2) < 8 < still.max(), "tissue rests, a target moves"
+
+
+def test_a_ridge_regression_finds_a_line_and_classes() -> None:
+    rng = np.random.default_rng(0)
+    seen, new = rng.standard_normal((400, 3)), rng.standard_normal((200, 3))
+    line = np.array([1.0, -2.0, 0.5])
+    assert r_squared(new @ line + 4, ridge(seen, seen @ line + 4, new)) > 0.999
+    classes, truth = (seen[:, 0] > 0).astype(int), (new[:, 0] > 0).astype(int)
+    assert linear_accuracy(seen, classes, new, truth) > 0.95
+    shuffled = rng.permutation(classes)
+    assert abs(linear_accuracy(seen, shuffled, new, truth) - 0.5) < 0.15
+
+
+def test_r_squared_by_hand() -> None:
+    # residuals 1, 0, 0 against deviations 1, 0, 1
+    assert r_squared(np.array([1.0, 2.0, 3.0]), np.array([2.0, 2.0, 3.0])) == pytest.approx(0.5)
+
+
+def test_nearest_neighbours_vote_by_their_direction() -> None:
+    angles = np.deg2rad([0, 5, 10, 180, 185, 190])
+    seen = np.stack([np.cos(angles), np.sin(angles)], axis=1) * np.array([1, 2, 3, 1, 2, 3])[:, None]
+    classes = np.array([4, 4, 4, 7, 7, 7])
+    new = np.array([[9.0, 1.0], [-0.1, 0.0]])
+    assert knn_accuracy(seen, classes, new, np.array([4, 7]), k=3) == 1.0
+    assert knn_accuracy(seen, classes, new, np.array([7, 4]), k=3) == 0.0
