@@ -19,7 +19,7 @@ from usssl.engine.reproduce.claim import Claim, Values, find, overall, summarise
 from usssl.engine.run import Run, machine, write_text
 from usssl.errors import UsageError, UssslError
 
-CLAIMS = ("cate", "order_transform", "vtdl")
+CLAIMS = ("cate", "cep", "cvrl", "order_transform", "vtdl")
 """Each is a module of this package with a `CLAIM`."""
 
 
