@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 import io
-from collections import deque
 from collections.abc import Iterator, Sequence
-from concurrent.futures import Future
 from dataclasses import replace
 from functools import partial
+from itertools import starmap
 from pathlib import Path
 from typing import Any
 
@@ -24,7 +23,7 @@ from usssl.cine.facts import Audio, CineFacts, Color, Limits
 from usssl.cine.jpeg_headers import is_complete_jpeg, jpeg_header
 from usssl.cine.sniff import VIDEO_FORMATS, kind_of
 from usssl.cine.source import FrameSource
-from usssl.cine.threads import default_threads, shared_pool
+from usssl.cine.threads import default_threads, map_in_threads
 from usssl.errors import CineError, CineLimitError
 
 _PHOTOMETRICS = {
@@ -76,19 +75,11 @@ class DicomSource(FrameSource):
 
     def frames_at(self, indices: Sequence[int]) -> Iterator[np.ndarray]:
         """See `FrameSource.frames_at`."""
+        coded = ((index, self._read(self._frames[index])) for index in indices)
         if self._threads == 1 or len(indices) < 2:
-            for index in indices:
-                yield self._decode(index, self._read(self._frames[index]))
-            return
-        pool = shared_pool(self._threads)
-        ahead = 2 * self._threads
-        waiting: deque[Future[np.ndarray]] = deque()
-        for index in indices:
-            waiting.append(pool.submit(self._decode, index, self._read(self._frames[index])))
-            if len(waiting) == ahead:
-                yield waiting.popleft().result()
-        while waiting:
-            yield waiting.popleft().result()
+            yield from starmap(self._decode, coded)
+        else:
+            yield from map_in_threads(lambda one: self._decode(*one), coded, self._threads)
 
     def close(self) -> None:
         """See `FrameSource.close`."""
