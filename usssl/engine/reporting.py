@@ -48,6 +48,7 @@ _TITLES = {
     "sim": "SIM",
     "auc_judd": "AUC-Judd",
 }
+_WAYS = {"fewlabel": "fine-tuned", "linear": "encoder frozen"}
 _CONDITIONS = {
     "held_out": ("Held-out patients", "well above chance"),
     "frozen": ("Frozen cines", "chance: there is no order to find"),
@@ -108,8 +109,9 @@ def provenance_of(run: Run) -> dict[str, str]:
 
 
 def comparisons_of(results: Path) -> list[Comparison]:
-    """One comparison for each task and metric of a few-label evaluation."""
-    summary = json.loads(results.read_text())["summary"]
+    """One comparison for each task and metric of an evaluation."""
+    content = json.loads(results.read_text())
+    summary, way = content["summary"], _WAYS.get(content["protocol"], content["protocol"])
     comparisons = []
     for task, metric in dict.fromkeys((line["task"], line["metric"]) for line in summary):
         lines = [line for line in summary if (line["task"], line["metric"]) == (task, metric)]
@@ -122,7 +124,7 @@ def comparisons_of(results: Path) -> list[Comparison]:
                 budgets=[f"{budget} cines" for budget in budgets],
                 arms={arm: [values[arm, budget] for budget in budgets] for arm in arms},
                 higher_is_better=HIGHER_IS_BETTER[metric],
-                task=task,
+                task=f"{task}, {way}",
             )
         )
     return comparisons
