@@ -11,13 +11,13 @@ import cv2
 import numpy as np
 
 from usssl.cine.cine import Cine
+from usssl.cine.clean_pixels import clean_pixels
 from usssl.cine.dicom_cleaning import clean_header, patient_of, silenced
 from usssl.cine.dicom_file import open_dicom
 from usssl.cine.dicom_pixels import set_pixels
-from usssl.cine.overlays import stillness_tells
 from usssl.cine.pseudonym import Pseudonyms
 from usssl.cine.sector import CELLS
-from usssl.cine.sector_mask import Mask, drawn_over, image_mask, mask_outside, sampled_frames, to_grey
+from usssl.cine.sector_mask import Mask, find_sector, mask_outside, sampled_frames, to_grey
 from usssl.cine.video_writing import atomic_path, write_video
 from usssl.errors import CineError
 
@@ -36,8 +36,8 @@ class Cleaned:
         frames: number of frames.
         kept: share of the frame that is kept, 0 … 1.
         marks: share of the frame blacked within the image, as text and marks drawn over it.
-        searched: whether marks that stand still could be told from tissue: not in stills, and where nothing or little
-            moves. Only then does the file state that its pixels are clean.
+        searched: whether text over the image could be told from tissue, by its stillness or, in a still, by its sharp
+            edges, and none is left. Only then does the file state that its pixels are clean.
         before: JPEG, base64, of a frame with what was removed painted over.
         after: JPEG, base64, of the same frame of the clean file.
     """
@@ -79,14 +79,13 @@ def clean_file(
         OutputError: if it cannot be written.
     """
     frames = sampled_frames(cine)
-    image = image_mask(frames, cine.regions)
-    if image is None:
+    sector = find_sector(frames, cine.regions)
+    if sector is None:
         raise CineError(cine.source, "no ultrasound image was found in it, so that nothing tells what may stay")
-    marks = drawn_over(frames, image)
-    keep = image & ~marks
-    searched = stillness_tells(frames, image)
-    if only_clean and not searched:
-        raise CineError(cine.source, "nothing moves in it, so that text over the image cannot be told from tissue")
+    clean = clean_pixels(frames, sector, every_frame=len(frames) == len(cine))
+    keep, marks, searched = clean.keep, clean.marks, clean.doubt is None
+    if only_clean and clean.doubt is not None:
+        raise CineError(cine.source, clean.doubt)
     path = _write(cine, keep, identity, out, pseudonyms, searched)
     shown = frames[len(frames) // 2]
     return Cleaned(
@@ -96,7 +95,7 @@ def clean_file(
         kept=round(float(keep.mean()), 4),
         marks=round(float(marks.mean()), 4),
         searched=searched,
-        before=_thumbnail(shown if show_original else _painted(shown, image, marks)),
+        before=_thumbnail(shown if show_original else _painted(shown, keep | marks, marks)),
         after=_thumbnail(mask_outside(shown[None], keep)[0]),
     )
 
