@@ -40,10 +40,14 @@ def test_a_store_of_arrays_keeps_them(tmp_path: Path) -> None:
     assert again.id == store.id
 
 
-def test_an_organ_fills_and_cines_of_targets_change_their_movement() -> None:
+def test_an_organ_turns_and_cines_of_targets_change_their_movement() -> None:
     frames = cate.organ(np.random.default_rng(3)).astype(float)
-    dark = (frames < 50).sum(axis=(1, 2))
-    assert dark[-5:].mean() > 1.5 * dark[:5].mean()
+    dark = frames < 35
+    (rows_first, columns_first), (rows_last, columns_last) = (np.nonzero(dark[frame]) for frame in (0, -1))
+    assert columns_first.std() > 1.5 * rows_first.std()
+    assert rows_last.std() > 1.5 * columns_last.std()
+    area = dark.sum(axis=(1, 2))
+    assert area.max() < 1.25 * area.min(), "its area tells nothing"
     assert len(set(vtdl.movements(3).tolist())) == vtdl.SEGMENTS
     target = vtdl.target(3).astype(float)
     assert len(target) == vtdl.SEGMENTS * vtdl.SEGMENT

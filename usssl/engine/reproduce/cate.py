@@ -1,7 +1,9 @@
 """CATE's claim: told how two views differ in time, an encoder keeps what time changes (methods/cate, section 7).
 
-The toy is an organ that fills: a dark disc that grows over static tissue. The tissue tells the cine, the disc the time.
-Contrastive learning alone makes an encoder forget the disc, because it differs between two views of a cine.
+The toy is an organ that turns: a dark ellipse over static tissue, lying at the first frame and upright at the last.
+The tissue tells the cine, the ellipse the time. Contrastive learning alone has no use for the ellipse, because its
+direction differs between two views of a cine. (An organ that grows is no test: the area of a dark disc is in the mean
+grey level, which the pooled features of any encoder hold, trained or not.)
 """
 
 from __future__ import annotations
@@ -19,12 +21,13 @@ from usssl.data import Store
 from usssl.engine.pretraining import split_cines
 from usssl.engine.reproduce.claim import Claim, Comparison, Metric
 from usssl.engine.reproduce.probes import clip_features, linear_accuracy, r_squared, ridge
-from usssl.engine.reproduce.toys import disc, texture, write_store
+from usssl.engine.reproduce.toys import texture, write_store
 from usssl.engine.reproduce.training import ToyEncoder, train
 from usssl.methods import Method
 
 SIZE, LENGTH, FPS = (32, 32), 40, 20.0
-FRAMES, STEP = 4, 2
+FRAMES, STEP = 2, 2
+AXES = (10.0, 4.0)
 TRAIN, TEST = 128, 96
 PAIRS = 1024
 STEPS, BATCH, LEARNING_RATE = 300, 24, 2e-3
@@ -39,15 +42,24 @@ ARMS: dict[str, tuple[str, dict[str, Any]]] = {
 
 
 def organ(rng: np.random.Generator) -> np.ndarray:
-    """A cine `(T, height, width)` of an organ that fills at the same rate in all cines; tissue and place differ."""
+    """A cine `(T, height, width)` of an organ that turns at the same rate in all cines; tissue and place differ."""
     grain = (float(rng.uniform(0.6, 3.0)), float(rng.uniform(0.6, 3.0)))  # coarse or fine, and along which axis
     tissue = 90 + 20 * texture(rng, SIZE, grain)
-    radius = 4 + 6 * np.arange(LENGTH) / (LENGTH - 1)
-    y, x = (rng.uniform(12, 20, size=(2, 1))).repeat(LENGTH, axis=1)
-    lumen = disc(SIZE, y, x, radius)
+    y, x = rng.uniform(12, 20, size=2)
+    lumen = ellipse(y, x, np.pi / 2 * np.arange(LENGTH) / (LENGTH - 1))
     frames = (1 - lumen) * tissue + lumen * 25
     speckle = 1 + 0.15 * rng.standard_normal(frames.shape)
     return np.clip(frames * speckle, 5, 255).astype(np.uint8)
+
+
+def ellipse(y: float, x: float, angle: np.ndarray) -> np.ndarray:
+    """An ellipse with soft edges, `(T, height, width)` from 0 to 1: centre in pixels, `angle` of each frame `(T,)`."""
+    rows, columns = np.mgrid[: SIZE[0], : SIZE[1]] - np.array([y, x])[:, None, None]
+    sine, cosine = np.sin(angle)[:, None, None], np.cos(angle)[:, None, None]
+    along, across = columns * cosine + rows * sine, rows * cosine - columns * sine
+    distance = np.hypot(along / AXES[0], across / AXES[1])
+    found: np.ndarray = np.clip((1 - distance) * AXES[1] + 0.5, 0.0, 1.0)
+    return found
 
 
 def store(folder: Path) -> Store:
@@ -102,7 +114,7 @@ CLAIM = Claim(
     statement="told the true time and crop between two views, an encoder keeps time-shift information that training "
     "without encodings or with shuffled ones loses",
     source="Sun et al., ICCV 2021, abstract: the learnt features retain the information of the specified augmentations",
-    data=f"{TRAIN} + {TEST} toy cines of an organ that fills, {SIZE[0]} x {SIZE[1]}, {LENGTH} frames at {FPS:.0f} fps",
+    data=f"{TRAIN} + {TEST} toy cines of an organ that turns, {SIZE[0]} x {SIZE[1]}, {LENGTH} frames at {FPS:.0f} fps",
     arms={arm: words for arm, (words, _) in ARMS.items()},
     seeds=(0, 1, 2),
     metrics=(

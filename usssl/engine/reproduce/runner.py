@@ -10,12 +10,13 @@ import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from difflib import get_close_matches
+from functools import cache
 from importlib import import_module
 from pathlib import Path
 from typing import Any
 
 from usssl import progress
-from usssl.engine.reproduce.claim import Claim, Values, find, overall, summarise
+from usssl.engine.reproduce.claim import Claim, Measure, Values, find, overall, summarise
 from usssl.engine.run import Run, machine, write_text
 from usssl.errors import UsageError, UssslError
 
@@ -58,6 +59,7 @@ def reproduce(claim: str | Claim, out: str | Path | None = None, *, seeds: Seque
         claim = load(claim)
     out = Path(out or Path("runs") / "reproduce" / claim.name)
     seeds = tuple(claim.seeds if seeds is None else seeds)
+    _version_of(claim)
     Run.check_writable(out)
     (out / "results").mkdir(parents=True, exist_ok=True)
     # A seed of all arms before the next seed: a run that is stopped early has pairs to compare.
@@ -67,7 +69,7 @@ def reproduce(claim: str | Claim, out: str | Path | None = None, *, seeds: Seque
         progress.say(f"{len(kept)} of {len(trials)} results are there already")
     missing = [trial for trial in trials if trial not in kept]
     for trial in progress.track(missing, f"Reproducing {claim.name}", unit="result"):
-        kept[trial] = _measure(claim, *trial, out)
+        kept[trial] = _kept(claim, *trial, out) or _measure(claim, *trial, out)  # another process may share the work
     values = {m.name: {arm: [kept[arm, seed]["metrics"][m.name] for seed in seeds] for arm in claim.arms}
               for m in claim.metrics}  # fmt: skip
     return _write(claim, seeds, values, list(kept.values()), out)
@@ -113,8 +115,13 @@ def _kept(claim: Claim, arm: str, seed: int, out: Path) -> dict[str, Any] | None
 
 def _version_of(claim: Claim) -> str:
     """A hash of the claim's file, so that results of other settings are not taken for its own."""
-    module = inspect.getmodule(claim.measure)
-    return hashlib.sha256(inspect.getsource(module or claim.measure).encode()).hexdigest()[:16]
+    return _hash_of_file(claim.measure)
+
+
+@cache
+def _hash_of_file(measure: Measure) -> str:
+    """Read once: a file that is edited while its claim is measured is not what was measured."""
+    return hashlib.sha256(inspect.getsource(inspect.getmodule(measure) or measure).encode()).hexdigest()[:16]
 
 
 def _write(claim: Claim, seeds: tuple[int, ...], values: Values, results: list[dict[str, Any]], out: Path) -> Path:
