@@ -35,7 +35,10 @@ def overlap(found: Outline | None, truth: np.ndarray) -> float:
 
 
 @given(
-    half_angle=st.floats(25, 45), near=st.floats(40, 120), depth=st.floats(150, 240), scale=st.sampled_from([0.35, 1, 2])
+    half_angle=st.floats(25, 45),
+    near=st.floats(40, 120),
+    depth=st.floats(150, 240),
+    scale=st.sampled_from([0.35, 1, 2]),
 )
 @settings(max_examples=25, deadline=None, derandomize=True)
 def test_fans_are_found_to_the_pixel_at_any_size(half_angle: float, near: float, depth: float, scale: float) -> None:

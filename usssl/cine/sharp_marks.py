@@ -26,8 +26,14 @@ MARGIN = 3
 BLACK, SOLID = 3, 25
 """Squares of so many pixels, no brighter than this, hold no letter; insets are cut out of the image by them."""
 
-LEAST_BEND, BEND_OVER_TISSUE = 20, 4.0
+LEAST_BEND, BEND_OVER_TISSUE = 12, 4.0
 """Second difference of a sharp pixel, in grey levels, and how many times that of the tissue around it."""
+
+MOST_BEND = 40
+"""Sharper pixels count no more than this in what is taken for the tissue around."""
+
+STRONG_BEND, STRONG_OVER_TISSUE = 60, 8.0
+"""The same of a pixel that counts by itself: the rest of a letter that the border of the image cuts."""
 
 TISSUE = (61, 61)
 """Window (width, height) over which tissue is measured."""
@@ -35,18 +41,24 @@ TISSUE = (61, 61)
 WINDOW = (31, 13)
 LEAST_SHARE = 0.1
 """Share of sharp pixels in a window (width, height) that is taken for letters, twice that of rows or of columns,
-whichever has fewer: layers of tissue are sharp in one direction alone. Real tissue without letters reaches 0.06."""
+whichever has fewer: layers of tissue are sharp in one direction alone. Real tissue without letters seldom reaches 0.09."""
 
-STRAIGHT = 48
+STRAIGHT = 64
 """Straight sharp edges of this many pixels are boxes and the borders of insets, no letters."""
 
-SYMBOL, MOST_SYMBOLS, BESIDE = (40, 26), 16, 96
-"""(width, height) of the largest symbol, how many a frame may have, and how far beside them no letter may be."""
+SYMBOL, MOST_SYMBOLS, SPECK = (40, 26), 16, 3
+"""(width, height) of the largest symbol, how many a frame may have, and the side of what is no sign at all, in pixels."""
+
+BESIDE, FAINT = 96, 2 / 3
+"""How far beside symbols, in pixels, nothing may look like a letter, at this part of the share that letters have."""
 
 WORD = 44
 """Width of the words that prove the search, in pixels."""
 
 PROBE_CONTRAST = 50
+SYMBOL_CONTRAST = 40
+"""Contrast that must be searchable where symbols are told from words: a word's other letters could be fainter."""
+
 LEAST_PROBES = 4
 PROBES = ("Rae84", "MELIN", "3.7km", "doety")
 
@@ -80,37 +92,46 @@ class Marks(NamedTuple):
 def sharp_marks(frame: Image, within: Mask, known: Mask | None = None) -> Marks:
     """Finds what may be letters.
 
-    A few small marks that stand alone, as calipers, ticks and arrows do, are symbols: nothing like a letter, at a third
-    of the strength that is asked of letters, lies within `BESIDE` pixels of their blocks.
+    A few small marks that stand alone, as calipers, ticks and arrows do, are symbols: nothing even faintly like
+    a letter lies within `BESIDE` pixels of their blocks.
 
     Args:
         frame: uint8 `(H, W)` or `(H, W, 3)`.
         within: bool `(H, W)`, where to look, from `searched_part`.
         known: bool `(H, W)`, marks that are known already and are not looked for.
     """
-    sharp, share = _sharp(frame, within, known)
-    found = (sharp & (share >= LEAST_SHARE)).astype(np.uint8)
+    sharp, share, strong = _sharp(frame, within, known)
+    found = ((sharp & (share >= LEAST_SHARE)) | strong).astype(np.uint8)
     if not found.any():
         return Marks(np.zeros(within.shape, dtype=bool), words=False)
     width, height = WINDOW
     groups = cv2.morphologyEx(found, cv2.MORPH_CLOSE, np.ones((height, width), np.uint8))
     _, _, stats, _ = cv2.connectedComponentsWithStats(groups, connectivity=8)
     extents = stats[1:, [cv2.CC_STAT_WIDTH, cv2.CC_STAT_HEIGHT]]
-    blocks = cv2.dilate(groups, np.ones((2 * height + 1, 2 * width + 1), np.uint8))
+    blocks = cv2.dilate(groups, np.ones((height, width), np.uint8))
     beside = cv2.dilate(blocks, np.ones((height, 2 * BESIDE + 1), np.uint8)) > blocks
-    _, rest = _sharp(frame, within, blocks > 0 if known is None else known | (blocks > 0))
-    words = len(extents) > MOST_SYMBOLS or bool((extents > SYMBOL).any())
-    return Marks(blocks > 0, words or float(rest[beside].max(initial=0)) >= LEAST_SHARE / 3)
+    _, rest, _ = _sharp(frame, within, blocks > 0 if known is None else known | (blocks > 0))
+    specks = (extents <= SPECK).all(axis=1)
+    words = len(extents) > MOST_SYMBOLS or (
+        not specks.all()
+        and (
+            bool((extents > SYMBOL).any())
+            or float(rest[beside].max(initial=0)) >= FAINT * LEAST_SHARE
+            or not search_is_sure(frame, within, SYMBOL_CONTRAST)
+        )
+    )
+    return Marks(blocks > 0, words)
 
 
-def search_is_sure(frame: Image, within: Mask) -> bool:
-    """Whether `sharp_marks` would find small letters of a contrast of 50 grey levels all over this image.
+def search_is_sure(frame: Image, within: Mask, contrast: int = PROBE_CONTRAST) -> bool:
+    """Whether `sharp_marks` would find small letters of a contrast, in grey levels, all over this image.
 
     Short words are written over it in a grid, lighter or darker than the tissue by turns, antialiased; each has to be found.
 
     Args:
         frame: uint8 `(H, W)` or `(H, W, 3)`.
         within: bool `(H, W)`, from `searched_part`.
+        contrast: of the letters.
     """
     grey = frame if frame.ndim == 2 else cv2.cvtColor(frame, cv2.COLOR_RGB2GRAY)
     local = cv2.blur(grey, WINDOW).astype(np.int16)
@@ -123,13 +144,13 @@ def search_is_sure(frame: Image, within: Mask) -> bool:
         cover = letters.astype(np.float32) / 255
         area = np.s_[y : y + height, x : x + width]
         level = int(local[y + height // 2, x + width // 2])
-        lighter = level < PROBE_CONTRAST or (number % 2 == 0 and level + PROBE_CONTRAST <= 255)
-        ink = level + (PROBE_CONTRAST if lighter else -PROBE_CONTRAST)
+        lighter = level < contrast or (number % 2 == 0 and level + contrast <= 255)
+        ink = level + (contrast if lighter else -contrast)
         written[area] = written[area] * (1 - cover) + ink * cover
         places.append(area)
     if len(places) < LEAST_PROBES:
         return False
-    _, share = _sharp(np.clip(np.rint(written), 0, 255).astype(np.uint8), within)
+    _, share, _ = _sharp(np.clip(np.rint(written), 0, 255).astype(np.uint8), within)
     return all(float(share[area].max()) >= LEAST_SHARE for area in places)
 
 
@@ -146,16 +167,17 @@ def _places(within: Mask) -> list[tuple[int, int]]:
     return [(int(x), int(y)) for x, y in grid if fits[y, x]]
 
 
-def _sharp(frame: Image, within: Mask, known: Mask | None = None) -> tuple[Mask, npt.NDArray[np.float32]]:
-    """Pixels much sharper than the tissue around them, and their share of the window around each pixel."""
+def _sharp(frame: Image, within: Mask, known: Mask | None = None) -> tuple[Mask, npt.NDArray[np.float32], Mask]:
+    """Pixels much sharper than the tissue around them, their share of the window around each, and the sharpest."""
     channels = [np.asarray(frame)] if frame.ndim == 2 else [np.asarray(channel) for channel in cv2.split(frame)]
     inside = within.astype(np.float32)
     weight = np.maximum(cv2.blur(inside, TISSUE), 1e-3)
     everything = np.zeros(within.shape, dtype=bool)
+    strong = np.zeros(within.shape, dtype=bool)
     shares = []
     for axis in (0, 1):
         bend = np.maximum.reduce([_bend(channel, axis) for channel in channels])
-        tissue = cv2.blur(np.minimum(bend, 2 * LEAST_BEND).astype(np.float32) * inside, TISSUE) / weight
+        tissue = cv2.blur(np.minimum(bend, MOST_BEND).astype(np.float32) * inside, TISSUE) / weight
         sharp = ((bend > np.maximum(LEAST_BEND, BEND_OVER_TISSUE * tissue)) & within).astype(np.uint8)
         kernel, beside = np.ones((1, STRAIGHT), np.uint8), np.ones((7, 1), np.uint8)
         if axis == 1:
@@ -165,7 +187,8 @@ def _sharp(frame: Image, within: Mask, known: Mask | None = None) -> tuple[Mask,
             sharp[known] = 0
         shares.append(cv2.blur(sharp.astype(np.float32), WINDOW))
         everything |= sharp > 0
-    return everything, 2 * np.minimum(*shares)
+        strong |= (sharp > 0) & (bend > np.maximum(STRONG_BEND, STRONG_OVER_TISSUE * tissue))
+    return everything, 2 * np.minimum(*shares), strong
 
 
 def _bend(channel: Image, axis: int) -> npt.NDArray[np.int16]:
