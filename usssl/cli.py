@@ -216,7 +216,7 @@ def deidentify(
         bool, typer.Option("--show-original", help="Show in the review what was removed.")
     ] = False,
     only_clean: Annotated[
-        bool, typer.Option("--only-clean", help="Refuse files in which text over the image may remain, as in stills.")
+        bool, typer.Option("--only-clean", help="Refuse files in which text over the image may remain.")
     ] = False,
 ) -> None:
     """Write clean copies of DICOM and video files."""

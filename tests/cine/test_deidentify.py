@@ -14,7 +14,7 @@ import pytest
 from pydicom import dcmread
 
 from tests.cine.identified import SECRETS, STUDY, identified
-from tests.cine.screens import NAME, scanner_screen
+from tests.cine.screens import NAME, scanner_screen, write
 from usssl.cine import open_cine, write_dicom
 from usssl.cine.deidentify import Failure, Report, deidentify_folder
 from usssl.cine.deidentify_file import Cleaned
@@ -182,6 +182,7 @@ def test_a_file_whose_pixels_are_not_surely_clean_claims_nothing(key: Path, tmp_
     source, out = tmp_path / "source", tmp_path / "out"
     source.mkdir()
     moving = scanner_screen(6)[0]
+    write(moving, "DOE JOHN", (190, 150), 255)  # in no ink of the text beside the image
     for name, frames in {"moving": moving, "still": moving[:1], "frozen": np.repeat(moving[:1], 6, axis=0)}.items():
         write_dicom(source / f"{name}.dcm", frames, 25, tags={"BurnedInAnnotation": "NO", "PatientID": name})
     write_dicom(source / "admits.dcm", moving[:1], 25, tags={"BurnedInAnnotation": "YES", "PatientID": "admits"})
@@ -207,8 +208,21 @@ def test_a_file_whose_pixels_are_not_surely_clean_claims_nothing(key: Path, tmp_
     strict = deidentify_folder(source, tmp_path / "strict", key=key, workers=1, guarded=False, only_clean=True)
     assert (strict.written, strict.unsearched, strict.failed) == (1, 0, 3)
     assert {failure.reason for failure in strict.failures} == {
-        "nothing moves in it, so that text over the image cannot be told from tissue"
+        "nothing moves in it, and marks that may be text lie over the image"
     }
+
+
+def test_a_still_whose_text_is_all_removed_claims_clean_pixels(key: Path, tmp_path: Path) -> None:
+    """Its text is in the ink of the text beside the image, which is found to the pixel, and no other mark is there."""
+    frames, _, text = scanner_screen(1)
+    (tmp_path / "source").mkdir()
+    write_dicom(tmp_path / "source" / "still.dcm", frames, 25, tags={"BurnedInAnnotation": "YES"})
+    report = deidentify_folder(tmp_path / "source", tmp_path / "out", key=key, workers=1, guarded=False)
+    assert report.unsearched == 0
+    (path,) = outputs(report, ".dcm")
+    assert dcmread(path).BurnedInAnnotation == "NO"
+    with open_cine(path) as cine:
+        assert np.asarray(cine)[:, text].max() == 0
 
 
 def test_thumbnails_show_the_image_and_no_letter_of_the_text(done: Report) -> None:

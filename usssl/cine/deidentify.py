@@ -73,7 +73,7 @@ class Report:
         written: files written by this call.
         already: files that an earlier call had written.
         ignored: files that are no cines (tables, documents).
-        unsearched: cines in which text over the image could not be searched for; a person has to look.
+        unsearched: cines over whose image text may remain; a person has to look.
         failures: files that failed.
     """
 
@@ -115,7 +115,7 @@ def deidentify_folder(
         key: the pseudonym key file; see `usssl.cine.pseudonym.key_path`.
         workers: files at a time; one a core where None.
         show_original: show in the review sheet what was removed.
-        only_clean: write no file in which text over the image may remain, as in stills; list it with the failures.
+        only_clean: write no file in which text over the image may remain; list it with the failures.
         guarded: decode each file in a process of its own, which a damaged file may hang or kill without harm; it costs
             about a second a file.
 

@@ -3,9 +3,9 @@
 A curved or a phased array shows a fan: two straight sides that meet in an apex, and two arcs about it, the near one the
 face of the probe. A linear array shows a rectangle, or a trapezoid where its beams are steered outwards. Scanners and
 those who crop cut any of them by an upright rectangle. So one shape tells all: an upright box, less what lies beyond
-the sides, within the near arc or beyond the far one, each only where the lit pixels bear it out. What the convex outline
-of the lit pixels takes for image beside a curved face is then left out, and what it cuts off where tissue is dark comes
-back.
+the sides, within the near arc or beyond the far one, each only where the lit pixels bear it out. What the convex
+outline of the lit pixels takes for image beside a curved face is then left out, and what it cuts off where tissue is
+dark comes back.
 """
 
 from __future__ import annotations

@@ -71,8 +71,9 @@ def colour_overlay(frames: Frames, within: Mask) -> Mask:
     coloured = np.zeros(within.shape, np.uint8)
     lit = np.zeros(within.shape, dtype=bool)
     for frame in frames:
-        brightest = frame.max(axis=2)
-        coloured |= (brightest - frame.min(axis=2) > COLOUR_ABOVE).astype(np.uint8)
+        red, green, blue = cv2.split(frame)  # a reduction over so short an axis takes numpy twenty times as long
+        brightest = cv2.max(cv2.max(red, green), blue)
+        coloured |= (cv2.subtract(brightest, cv2.min(cv2.min(red, green), blue)) > COLOUR_ABOVE).astype(np.uint8)
         lit |= brightest > LIT_ABOVE
     coloured &= within
     if coloured.sum() > 0.8 * (lit & within).sum():
@@ -106,7 +107,14 @@ def _still_marks(
 
 
 def _brightest(frames: Frames) -> Frames:
-    return frames if frames.ndim == 3 else frames.max(axis=3)
+    """The brightest channel of each pixel: uint8 `(n, H, W)`."""
+    if frames.ndim == 3:
+        return frames
+    out = np.empty(frames.shape[:3], np.uint8)
+    for frame, brightest in zip(frames, out, strict=True):
+        red, green, blue = cv2.split(frame)
+        cv2.max(cv2.max(red, green), blue, dst=brightest)
+    return out
 
 
 def _change(frames: Frames) -> npt.NDArray[np.float32]:

@@ -29,8 +29,8 @@ figcaption{margin-top:.4rem;font-size:13px;overflow-wrap:anywhere}
 _INTRODUCTION = """<p>Left the original, right what was written.
 <span class="key" style="background:#b03a2e"></span> marks what was removed outside the ultrasound image,
 <span class="key" style="background:#f0be28"></span> text and marks drawn over it. In a still, and where nothing moves,
-text over the image is told by its colour alone and may be missed: those are framed, their
-headers do not claim clean pixels, and they want a look before they are shared.</p>"""
+text over the image is told by its colour and its sharp edges. Where that search cannot be sure, or found what may be
+text, the file is framed here, its header does not claim clean pixels, and it wants a look before it is shared.</p>"""
 
 
 def write_review(out: Path, cleaned: Sequence[Cleaned], originals: bool = False) -> Path:

@@ -41,13 +41,13 @@ TISSUE = (61, 61)
 WINDOW = (31, 13)
 LEAST_SHARE = 0.1
 """Share of sharp pixels in a window (width, height) that is taken for letters, twice that of rows or of columns,
-whichever has fewer: layers of tissue are sharp in one direction alone. Real tissue without letters seldom reaches 0.09."""
+whichever has fewer: layers of tissue are sharp in one direction alone. Tissue without letters seldom reaches 0.09."""
 
 STRAIGHT = 64
 """Straight sharp edges of this many pixels are boxes and the borders of insets, no letters."""
 
 SYMBOL, MOST_SYMBOLS, SPECK = (40, 26), 16, 3
-"""(width, height) of the largest symbol, how many a frame may have, and the side of what is no sign at all, in pixels."""
+"""(width, height) of the largest symbol, how many a frame may have, and the side of what is no sign at all."""
 
 BESIDE, FAINT = 96, 2 / 3
 """How far beside symbols, in pixels, nothing may look like a letter, at this part of the share that letters have."""
@@ -126,7 +126,8 @@ def sharp_marks(frame: Image, within: Mask, known: Mask | None = None) -> Marks:
 def search_is_sure(frame: Image, within: Mask, contrast: int = PROBE_CONTRAST) -> bool:
     """Whether `sharp_marks` would find small letters of a contrast, in grey levels, all over this image.
 
-    Short words are written over it in a grid, lighter or darker than the tissue by turns, antialiased; each has to be found.
+    Short antialiased words are written over it in a grid, lighter or darker than the tissue by turns; each has to be
+    found.
 
     Args:
         frame: uint8 `(H, W)` or `(H, W, 3)`.
