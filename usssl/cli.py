@@ -218,12 +218,21 @@ def deidentify(
     only_clean: Annotated[
         bool, typer.Option("--only-clean", help="Refuse files in which text over the image may remain.")
     ] = False,
+    trust_search: Annotated[
+        bool, typer.Option("--trust-search", help="Let stills claim clean pixels where no text was found.")
+    ] = False,
 ) -> None:
     """Write clean copies of DICOM and video files."""
     from usssl.cine import deidentify_folder
 
     report = deidentify_folder(
-        folder, out, key=key, workers=workers, show_original=show_original, only_clean=only_clean
+        folder,
+        out,
+        key=key,
+        workers=workers,
+        show_original=show_original,
+        only_clean=only_clean,
+        trust_search=trust_search,
     )
     for failure in report.failures:
         print(f"{failure.path}: {failure.reason}", file=sys.stderr)

@@ -212,15 +212,19 @@ def test_a_file_whose_pixels_are_not_surely_clean_claims_nothing(key: Path, tmp_
     }
 
 
-def test_a_still_whose_text_is_all_removed_claims_clean_pixels(key: Path, tmp_path: Path) -> None:
+@pytest.mark.parametrize("trust_search", [False, True])
+def test_a_still_whose_text_is_all_removed_claims_clean_pixels_where_asked_to(
+    key: Path, tmp_path: Path, trust_search: bool
+) -> None:
     """Its text is in the ink of the text beside the image, which is found to the pixel, and no other mark is there."""
     frames, _, text = scanner_screen(1)
     (tmp_path / "source").mkdir()
     write_dicom(tmp_path / "source" / "still.dcm", frames, 25, tags={"BurnedInAnnotation": "YES"})
-    report = deidentify_folder(tmp_path / "source", tmp_path / "out", key=key, workers=1, guarded=False)
-    assert report.unsearched == 0
+    settings = {"key": key, "workers": 1, "guarded": False, "trust_search": trust_search}
+    report = deidentify_folder(tmp_path / "source", tmp_path / "out", **settings)
+    assert report.unsearched == (0 if trust_search else 1)
     (path,) = outputs(report, ".dcm")
-    assert dcmread(path).BurnedInAnnotation == "NO"
+    assert dcmread(path).BurnedInAnnotation == ("NO" if trust_search else "YES")
     with open_cine(path) as cine:
         assert np.asarray(cine)[:, text].max() == 0
 

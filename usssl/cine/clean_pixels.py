@@ -19,12 +19,15 @@ class CleanPixels:
     Attributes:
         keep: bool `(H, W)`, pixels of the image over which no text was found; all others are to be made black.
         marks: bool `(H, W)`, text and marks found over the image.
-        doubt: why text may remain among the pixels that are kept, or None where that is ruled out.
+        doubt: why text may remain among the pixels that are kept, or None where none was found.
+        moves: whether the image moves, so that its text is told by standing still. What a search of sharp edges does
+            not find may yet be faint text.
     """
 
     keep: Mask
     marks: Mask
     doubt: str | None
+    moves: bool
 
 
 def clean_pixels(frames: Frames, sector: Sector, every_frame: bool) -> CleanPixels:
@@ -37,20 +40,19 @@ def clean_pixels(frames: Frames, sector: Sector, every_frame: bool) -> CleanPixe
     """
     drawn = drawn_over(frames, sector.mask)
     if stillness_tells(frames, sector.mask):
-        return CleanPixels(sector.mask & ~drawn, drawn, None)
+        return CleanPixels(sector.mask & ~drawn, drawn, None, moves=True)
     part = np.all([searched_part(frame, sector.mask) for frame in frames], axis=0)
     if not all(search_is_sure(frame, part) for frame in frames):
-        return CleanPixels(
-            sector.mask & ~drawn, drawn, "nothing moves in it, so that text over the image cannot be told from tissue"
-        )
+        doubt = "nothing moves in it, so that text over the image cannot be told from tissue"
+        return CleanPixels(sector.mask & ~drawn, drawn, doubt, moves=False)
     known = cv2.dilate(drawn.astype(np.uint8), np.ones((7, 7), np.uint8)) > 0
     found = [sharp_marks(frame, part, known) for frame in frames]
     marks = np.any([known, *(one.blocks for one in found)], axis=0) & sector.mask
-    doubt = None
+    reason = None
     if any(one.words for one in found):
-        doubt = "nothing moves in it, and marks that may be text lie over the image"
+        reason = "nothing moves in it, and marks that may be text lie over the image"
     elif sector.outline is None:
-        doubt = "nothing moves in it, and where its image ends is not clear"
+        reason = "nothing moves in it, and where its image ends is not clear"
     elif not every_frame:
-        doubt = "nothing moves in it, and not every frame was searched for text"
-    return CleanPixels(part & ~marks, marks, doubt)
+        reason = "nothing moves in it, and not every frame was searched for text"
+    return CleanPixels(part & ~marks, marks, reason, moves=False)

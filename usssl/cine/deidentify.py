@@ -104,6 +104,7 @@ def deidentify_folder(
     workers: int | None = None,
     show_original: bool = False,
     only_clean: bool = False,
+    trust_search: bool = False,
     guarded: bool = True,
 ) -> Report:
     """Writes a clean copy of every cine of a folder; a call that was cut short picks up where it stopped.
@@ -116,6 +117,7 @@ def deidentify_folder(
         workers: files at a time; one a core where None.
         show_original: show in the review sheet what was removed.
         only_clean: write no file in which text over the image may remain; list it with the failures.
+        trust_search: let a still, which nothing proves free of faint text, claim clean pixels where none was found.
         guarded: decode each file in a process of its own, which a damaged file may hang or kill without harm; it costs
             about a second a file.
 
@@ -130,9 +132,16 @@ def deidentify_folder(
         raise UsageError(f"the output {out} is the folder of the originals; name another")
     refuse_key_inside(key, out)
     pseudonyms = Pseudonyms.from_file(key)
-    _begin(out, pseudonyms, show_original, only_clean)
+    _begin(out, pseudonyms, show_original, only_clean, trust_search)
     found, ignored = _files(folder, out)
-    clean = partial(clean_file, out=out, pseudonyms=pseudonyms, show_original=show_original, only_clean=only_clean)
+    clean = partial(
+        clean_file,
+        out=out,
+        pseudonyms=pseudonyms,
+        show_original=show_original,
+        only_clean=only_clean,
+        trust_search=trust_search,
+    )
     run = _Run(out, pseudonyms, clean, open_cine_guarded if guarded else open_cine)
     with silenced():
         failures = list(run.work(found, workers or os.cpu_count() or 1))
@@ -209,7 +218,7 @@ class _Run:
         return True
 
 
-def _begin(out: Path, pseudonyms: Pseudonyms, show_original: bool, only_clean: bool) -> None:
+def _begin(out: Path, pseudonyms: Pseudonyms, show_original: bool, only_clean: bool, trust_search: bool) -> None:
     """Makes the output folder, or checks that it was made in the same way."""
     made = {
         "usssl": __version__,
@@ -217,6 +226,7 @@ def _begin(out: Path, pseudonyms: Pseudonyms, show_original: bool, only_clean: b
         "key": pseudonyms.key_id,
         "originals_in_review": show_original,
         "only_clean": only_clean,
+        "trust_search": trust_search,
     }
     note = out / "deidentify.json"
     try:
@@ -228,6 +238,7 @@ def _begin(out: Path, pseudonyms: Pseudonyms, show_original: bool, only_clean: b
         "key": "another key",
         "originals_in_review": "another setting for originals in the review",
         "only_clean": "another setting for files in which text may remain",
+        "trust_search": "another setting for stills in which no text was found",
     }
     for item, what in settings.items():
         if before.get(item) != made[item]:

@@ -63,6 +63,7 @@ def clean_file(
     pseudonyms: Pseudonyms,
     show_original: bool = False,
     only_clean: bool = False,
+    trust_search: bool = False,
 ) -> Cleaned:
     """Writes the clean copy of a cine: DICOM as DICOM, other stills as PNG, the rest as H.264 video without sound.
 
@@ -73,6 +74,8 @@ def clean_file(
         pseudonyms: of patients and UIDs.
         show_original: let the thumbnail of the original show what was removed.
         only_clean: refuse a cine in which text over the image may remain.
+        trust_search: take a still for clean in which a search for sharp edges finds no text, though it can miss what
+            is faint.
 
     Raises:
         CineError: if it cannot be read, no ultrasound image is found in it, or it is refused.
@@ -83,9 +86,12 @@ def clean_file(
     if sector is None:
         raise CineError(cine.source, "no ultrasound image was found in it, so that nothing tells what may stay")
     clean = clean_pixels(frames, sector, every_frame=len(frames) == len(cine))
-    keep, marks, searched = clean.keep, clean.marks, clean.doubt is None
-    if only_clean and clean.doubt is not None:
-        raise CineError(cine.source, clean.doubt)
+    doubt = clean.doubt
+    if doubt is None and not clean.moves and not trust_search:
+        doubt = "nothing moves in it, and though no text was found over the image, faint text can be missed"
+    keep, marks, searched = clean.keep, clean.marks, doubt is None
+    if only_clean and doubt is not None:
+        raise CineError(cine.source, doubt)
     path = _write(cine, keep, identity, out, pseudonyms, searched)
     shown = frames[len(frames) // 2]
     return Cleaned(
