@@ -30,7 +30,8 @@ FRAMES = 4
 FLOW = (0.0, 1.0)
 TRAIN, TEST = 192, 96
 CLIPS = 8
-STEPS, BATCH, LEARNING_RATE = 200, 16, 3e-3
+STEPS, BATCH, LEARNING_RATE = 300, 32, 3e-3
+LAYERS = 3  # of five, none learnt the angle in so few steps
 METHOD: dict[str, Any] = {"hidden": 64, "hidden_layers": 2, "dim": 32, "head_momentum": 0.1}
 
 ARMS: dict[str, tuple[str, dict[str, Any]]] = {
@@ -88,7 +89,7 @@ def build(arm: str, seed: int) -> Method:
     """The method of an arm: all are alike, their first weights too, but for the switch that the arm is about."""
     torch.manual_seed(seed)
     clip = ClipArguments(frames=FRAMES, step=1, size=SIZE)
-    return methods.build("cvrl", encoder=ToyEncoder(), clip=clip, **{**METHOD, **ARMS[arm][1]})
+    return methods.build("cvrl", encoder=ToyEncoder(layers=LAYERS), clip=clip, **{**METHOD, **ARMS[arm][1]})
 
 
 def measure(arm: str, seed: int, folder: Path) -> Mapping[str, float]:
@@ -137,7 +138,7 @@ CLAIM = Claim(
     data=f"{TRAIN} + {TEST} toy cines of fibrous tissue, {SIZE[0]} x {SIZE[1]}, {LENGTH} frames, whose speckle flows "
     "and whose fibres turn",
     arms={arm: words for arm, (words, _) in ARMS.items()},
-    seeds=(0, 1, 2),
+    seeds=(10, 11, 12),
     metrics=(
         Metric("flow_r2", "linear probe: variance explained of the flow in test cines", chance=0.0),
         Metric("angle_r2", "linear probe: the same of the angle of the fibres", chance=0.0),

@@ -23,13 +23,14 @@ WEIGHT_DECAY = 0.01
 class ToyEncoder(ClipEncoder):
     """Five 3-D convolutions with batch normalisation; half of time, an eighth of height and width.
 
-    The last two see the whole of a small frame and of a short clip and cost little: with three, no motion was learnt.
+    The last two see the whole of a small frame and of a short clip and cost little: with three, vtdl learnt no motion.
 
     Args:
         dim: feature channels; the first two layers have a quarter and a half.
+        layers: 3 to 5; with fewer, more of what a place looks like is left in the features.
     """
 
-    def __init__(self, dim: int = 32) -> None:
+    def __init__(self, dim: int = 32, layers: int = 5) -> None:
         super().__init__()
         self.dim, self.stride, self.time_stride = dim, 8, 2
         channels = (1, dim // 4, dim // 2, dim, dim, dim)
@@ -48,7 +49,7 @@ class ToyEncoder(ClipEncoder):
                 nn.BatchNorm3d(after),
                 nn.ReLU(inplace=True),
             )
-            for before, after, kernel, stride in zip(channels, channels[1:], kernels, strides, strict=False)
+            for before, after, kernel, stride in zip(channels, channels[1 : layers + 1], kernels, strides, strict=False)
         )
         initialise(self)
 
