@@ -93,8 +93,8 @@ def _interface(facts: UssslFacts, colour: bool) -> str:
     if facts.clip.frames > 1:
         lines.append(
             f"- It sees clips of {facts.clip.frames} frames, {facts.clip.stride} frames of the cine apart, each a row "
-            "of the batch. `predict` shows it a whole cine through clips that overlap by half; what it says of a frame is "
-            "the mean over the clips that show it. A cine too short for a clip repeats its last frame."
+            "of the batch. `predict` shows it a whole cine through clips that overlap by half; what it says of a frame "
+            "is the mean over the clips that show it. A cine too short for a clip repeats its last frame."
         )
     if facts.classes:
         lines.append(f"- Classes: {', '.join(facts.classes)}.")
