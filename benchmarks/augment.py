@@ -14,7 +14,7 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from measure import alternate, is_installed, print_machine, ratio_line
+from measure import alternate, is_installed, print_machine, ratio_line, torchvision_operators
 
 from usssl.augment import ClipBatch, Seeds, ViewAugmentation
 
@@ -73,11 +73,7 @@ def peers():
     if is_installed("kornia"):
         sides["kornia"] = kornia_side
     if is_installed("torchvision"):
-        if not torch.version.cuda:  # its PyPI build registers these with its CUDA half only
-            library = torch.library.Library("torchvision", "DEF")
-            for name in ("nms", "qnms"):
-                library.define(f"{name}(Tensor dets, Tensor scores, float iou_threshold) -> Tensor")
-            peers.library = library  # kept alive, or it is taken back
+        peers.library = torchvision_operators()
         sides["torchvision"] = torchvision_side
     return sides
 

@@ -13,7 +13,7 @@ import time
 from collections.abc import Callable
 
 import torch
-from measure import ROUNDS, alternate, is_installed, print_machine
+from measure import ROUNDS, alternate, is_installed, print_machine, torchvision_operators
 from torch import Tensor, nn
 
 from usssl.models import encoders
@@ -22,15 +22,6 @@ FRAMES, SIZE = 16, 128  # a side that every stride divides, for S3D rounds anoth
 GOAL = 1.1
 VIDEO_PEERS = {"r3d18": "r3d_18", "r2plus1d18": "r2plus1d_18", "s3d": "s3d"}
 FRAME_PEERS = {"resnet18": "resnet18", "resnet50": "resnet50"}
-
-
-def torchvision_operators():
-    """Declares what PyPI's torchvision registers with its CUDA half only; keep the result, or it is taken back."""
-    library = torch.library.Library("torchvision", "DEF")
-    if not torch.version.cuda:
-        for name in ("nms", "qnms"):
-            library.define(f"{name}(Tensor dets, Tensor scores, float iou_threshold) -> Tensor")
-    return library
 
 
 def ours(name: str, clip: Tensor) -> Callable[[], Tensor]:

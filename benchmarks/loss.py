@@ -9,7 +9,7 @@ import sys
 import time
 
 import torch
-from measure import alternate, is_installed, print_machine
+from measure import alternate, is_installed, print_machine, torchvision_operators
 
 from usssl.methods.functional import nt_xent
 
@@ -29,15 +29,6 @@ def step(loss, batch: int):
         return z1.grad
 
     return run
-
-
-def torchvision_operators():
-    """Declares what PyPI's torchvision registers with its CUDA half only; keep the result, or it is taken back."""
-    library = torch.library.Library("torchvision", "DEF")
-    if not torch.version.cuda:
-        for name in ("nms", "qnms"):
-            library.define(f"{name}(Tensor dets, Tensor scores, float iou_threshold) -> Tensor")
-    return library
 
 
 def main() -> int:

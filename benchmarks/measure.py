@@ -87,6 +87,17 @@ def is_installed(package: str) -> bool:
     return False
 
 
+def torchvision_operators() -> object:
+    """Declares what PyPI's torchvision registers with its CUDA half only; keep the result, or it is taken back."""
+    import torch
+
+    library = torch.library.Library("torchvision", "DEF")
+    if not torch.version.cuda:
+        for name in ("nms", "qnms"):
+            library.define(f"{name}(Tensor dets, Tensor scores, float iou_threshold) -> Tensor")
+    return library
+
+
 def _version(name: str) -> str:
     try:
         return importlib.metadata.version(name)
