@@ -57,6 +57,8 @@ class OrderTransformArguments(MethodArguments):
         flip: chance that a clip and its transformed copy are mirrored, both alike.
         speckle: largest strength of the speckle that is added to each frame anew, so that frames are not put in order,
             nor places found again, by their grain alone; see `usssl.augment.speckle`.
+        more_steps: further steps between the frames of a clip, beside `data.clip.step`; a clip is drawn at any of them.
+            Frames far apart cannot be put in order by how little neighbours differ.
         min_motion: mean grey levels by which successive frames of a clip must differ; frozen clips have no order.
         orders: shuffles of each clip and of its copy that are scored; a frame's feature does not depend on its place,
             so that each costs next to nothing and steadies the gradient.
@@ -76,6 +78,7 @@ class OrderTransformArguments(MethodArguments):
     gamma: Annotated[float, Field(ge=0, lt=1)] = 0.25
     flip: Fraction = 0.5
     speckle: NonNegative = 0.25
+    more_steps: tuple[Annotated[int, Field(gt=0)], ...] = ()
     min_motion: NonNegative = 1.0
     orders: Annotated[int, Field(gt=0, le=64)] = 12
     hidden: Annotated[int, Field(gt=0)] = 512
@@ -126,7 +129,12 @@ class OrderTransform(Method):
 
     def sampler(self) -> OrderClips:
         """Clips that move, drawn alike from all degrees of motion."""
-        return OrderClips(frames=self.clip.frames, stride=self.clip.step, min_motion=self.arguments.min_motion)
+        return OrderClips(
+            frames=self.clip.frames,
+            stride=self.clip.step,
+            more_strides=self.arguments.more_steps,
+            min_motion=self.arguments.min_motion,
+        )
 
     def views(self, clips: Clips, seed: int) -> dict[str, Tensor]:
         """The clip, its transformed copy, the orders in which it is shown, and what is to be predicted.

@@ -18,6 +18,18 @@ def test_eight_frames_apart_at_30_hz():
     assert windows[-1].tolist() == [35, 43, 51, 59]
 
 
+def test_clips_of_several_strides():
+    windows = OrderClips(stride=6, more_strides=(18,)).windows(Timeline.regular(56, 30.0))
+    assert windows[:, 1].tolist() == [*range(6, 44), 18, 19], "38 clips of 19 frames, then two of 55"
+    assert windows[-1].tolist() == [1, 19, 37, 55]
+    draws = OrderClips(stride=6, more_strides=(18,)).prepare(Timeline.regular(56, 30.0), noisy_cine(56))
+    assert draws is not None
+    drawn = [draws(sample_rng(0, 0, i))[0].frames for i in range(300)]
+    assert {int(frames[1] - frames[0]) for frames in drawn} == {6, 18}
+    short = OrderClips(stride=6, more_strides=(18,)).windows(Timeline.regular(20, 30.0))
+    assert short[:, 1].tolist() == [6, 7], "too short for the long stride"
+
+
 def test_the_same_seconds_at_another_frame_rate():
     assert OrderClips(step_s=8 / 30).windows(Timeline.regular(60, 15.0))[0].tolist() == [0, 4, 8, 12]
 

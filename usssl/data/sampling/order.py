@@ -23,6 +23,7 @@ class OrderClips(Sampler):
     Attributes:
         frames: k, frames in a clip.
         stride: frames of the cine from one to the next; 8 at 30 Hz by default.
+        more_strides: further strides; a clip may be drawn at any of them.
         min_motion: clips with a successive pair that differs by less than this mean grey level (0..255) are rejected.
         bins: the clips of a cine are grouped into this many equally wide bins of log motion and each bin is drawn
             equally often, so that the much commoner slow clips do not drown the others; 1 draws all kept clips alike.
@@ -31,12 +32,18 @@ class OrderClips(Sampler):
     name: Literal["order"] = "order"
     frames: Annotated[int, Field(ge=2, le=8)] = 4
     stride: Annotated[int, Field(ge=1)] = 8
+    more_strides: tuple[Annotated[int, Field(ge=1)], ...] = ()
     min_motion: Annotated[float, Field(ge=0)] = 1.0
     bins: Annotated[int, Field(ge=1)] = 4
 
     def draw(self, timeline: Timeline, rng: np.random.Generator) -> tuple[Clip]:
         """Any clip of the cine, as long as nothing is known of its motion; see `prepare`."""
         return (self.anywhere(timeline, rng),)
+
+    def windows(self, timeline: Timeline) -> np.ndarray:
+        """All clips of every stride that lie in the cine whole, `(clips, frames)` indices."""
+        others = [timeline.windows(self.frames, stride=stride) for stride in self.more_strides]
+        return np.concatenate([super().windows(timeline), *others])
 
     def prepare(self, timeline: Timeline, frames: np.ndarray) -> Draws | None:
         """Rejects and balances the clips of a cine; None where none moves enough, or it is too short to hold one."""
