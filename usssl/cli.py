@@ -215,14 +215,14 @@ def deidentify(
     show_original: Annotated[
         bool, typer.Option("--show-original", help="Show in the review what was removed.")
     ] = False,
-    only_clean: Annotated[
-        bool, typer.Option("--only-clean", help="Refuse files in which text over the image may remain.")
-    ] = False,
     trust_search: Annotated[
-        bool, typer.Option("--trust-search", help="Let stills claim clean pixels where no text was found.")
+        bool, typer.Option("--trust-search", help="Take stills for clean where a search finds no text.")
+    ] = False,
+    keep_doubtful: Annotated[
+        bool, typer.Option("--keep-doubtful", help="Write files in which text over the image may remain, too.")
     ] = False,
 ) -> None:
-    """Write clean copies of DICOM and video files."""
+    """Write clean copies of DICOM and video files; hold back those in which text over the image may remain."""
     from usssl.cine import deidentify_folder
 
     report = deidentify_folder(
@@ -231,12 +231,17 @@ def deidentify(
         key=key,
         workers=workers,
         show_original=show_original,
-        only_clean=only_clean,
+        keep_doubtful=keep_doubtful,
         trust_search=trust_search,
     )
     for failure in report.failures:
-        print(f"{failure.path}: {failure.reason}", file=sys.stderr)
-    _close(report.written + report.already, "file", report.failed, out / "failures.csv", out)
+        outcome = "held back" if failure.held_back else "failed"
+        print(f"{failure.path}: {outcome}: {failure.reason}", file=sys.stderr)
+    done = report.written + report.already
+    print(f"{done} file{'' if done == 1 else 's'} in {out}")
+    if report.failures:
+        print(f"{out / 'failures.csv'} lists these {len(report.failures)} without their names", file=sys.stderr)
+        raise typer.Exit(report.exit_code)
 
 
 @app.command()

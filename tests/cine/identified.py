@@ -1,15 +1,23 @@
-"""A DICOM header with identifiers in every kind of place, for the tests of de-identification."""
+"""A DICOM header and file with identifiers in every kind of place, for the tests of de-identification."""
 
 from __future__ import annotations
 
+from pathlib import Path
+
+import numpy as np
 from pydicom.dataelem import DataElement
-from pydicom.dataset import Dataset
+from pydicom.dataset import Dataset, FileMetaDataset
 from pydicom.sequence import Sequence
+
+from tests.cine import screens
+from usssl.cine.dicom_pixels import set_pixels
 
 SECRETS = (
     "schwarzenberg", "walpurgis", "8812734", "merryweather", "aloysius", "castlebridge", "19610317", "20240517",
     "mayor", "scanner-room", "55501", "examplescan private", "left kidney",
 )  # fmt: skip
+HIDDEN = (*SECRETS, *screens.NAME.lower().split(), "1931-02-28")
+"""What no output of a folder may hold, of headers, file names and pixels."""
 NAME, NUMBER, DOCTOR, TOWN = "SCHWARZENBERG^WALPURGIS", "MRN-8812734", "MERRYWEATHER^ALOYSIUS", "Castlebridge"
 STUDY = "1.2.276.0.7230010.3.1.2.8812734"
 
@@ -56,3 +64,23 @@ def identified() -> Dataset:
     dataset.add_new(0x00181234, "LO", NAME)  # no attribute of the standard
     dataset.add(DataElement(0x00282110, "LO", NAME, already_converted=True))  # LossyImageCompression, of a wrong kind
     return dataset
+
+
+def write_dicom_file(path: Path, instance: str, frames: int = 8) -> np.ndarray:
+    """An identified DICOM cine with a name in its pixels; returns the text's pixels."""
+    pixels, _, text = screens.scanner_screen(frames)
+    dataset = identified()
+    dataset.SOPInstanceUID = f"{STUDY}.{instance}"
+    dataset.file_meta = _meta(dataset)
+    del dataset[0x00282110]  # of a wrong kind, which pydicom refuses to write beside pixels
+    set_pixels(dataset, lambda: pixels, 1)
+    dataset.save_as(path, enforce_file_format=True)
+    return text
+
+
+def _meta(dataset: Dataset) -> FileMetaDataset:
+    meta = FileMetaDataset()
+    meta.MediaStorageSOPClassUID = dataset.SOPClassUID
+    meta.MediaStorageSOPInstanceUID = dataset.SOPInstanceUID
+    meta.SourceApplicationEntityTitle = "WALPURGIS_AE"
+    return meta

@@ -38,3 +38,20 @@ def scanner_screen(frames: int = 12, seed: int = 0) -> tuple[np.ndarray, np.ndar
     text |= write(out, "1931-02-28", (6, 80), 230)
     text |= write(out, NAME, (150, 210), 230)
     return out, fan, text
+
+
+def letters_in(shown: np.ndarray, text: np.ndarray) -> float:
+    """How much of the letters a small grey picture of a screen shows.
+
+    Args:
+        shown: uint8 `(h, w)`.
+        text: bool `(H, W)`, the pixels of the text on the screen.
+
+    Returns:
+        Correlation, 0 … 1, of the picture with the letters, within the bands of each line of text.
+    """
+    letters = cv2.resize(text.astype(np.float32), shown.shape[::-1], interpolation=cv2.INTER_AREA)
+    around = cv2.dilate((letters > 0).astype(np.uint8), np.ones((3, 3), np.uint8)) > 0
+    if shown[around].std() == 0:
+        return 0.0
+    return float(abs(np.corrcoef(letters[around], shown[around].astype(float))[0, 1]))

@@ -2,7 +2,8 @@
 
 By the Basic Application Level Confidentiality Profile with the Clean Pixel Data Option of DICOM PS3.15. Nothing that is
 written, said or named holds an original identifier: files are named by keyed hashes of their content, and reasons for
-failures do not quote them. What failed is told by path to the caller alone.
+failures do not quote them. What failed is told by path to the caller alone. A file over whose image text may remain is
+held back unless it is asked for.
 """
 
 from __future__ import annotations
@@ -24,7 +25,7 @@ from usssl import __version__
 from usssl.cine.cine import Cine
 from usssl.cine.confidentiality import basic_profile
 from usssl.cine.content_hash import content_hash
-from usssl.cine.deidentify_file import Cleaned, clean_file
+from usssl.cine.deidentify_file import Cleaned, HeldBackError, clean_file
 from usssl.cine.dicom_cleaning import silenced
 from usssl.cine.guarded import open_cine_guarded
 from usssl.cine.opening import open_cine
@@ -50,11 +51,13 @@ class Failure:
         path: of the original; for the caller, never for an output.
         number: its place among the files found, from 1.
         reason: why, in full.
+        held_back: whether it could be read, but text over its image may remain.
     """
 
     path: Path
     number: int
     reason: str
+    held_back: bool = False
 
     @property
     def public_reason(self) -> str:
@@ -73,8 +76,8 @@ class Report:
         written: files written by this call.
         already: files that an earlier call had written.
         ignored: files that are no cines (tables, documents).
-        unsearched: cines over whose image text may remain; a person has to look.
-        failures: files that failed.
+        unsearched: written cines over whose image text may remain; a person has to look.
+        failures: files that were not written, as they failed or are held back.
     """
 
     out: Path
@@ -87,12 +90,17 @@ class Report:
 
     @property
     def failed(self) -> int:
-        """How many files failed."""
-        return len(self.failures)
+        """How many files could not be read or written."""
+        return len(self.failures) - self.held_back
+
+    @property
+    def held_back(self) -> int:
+        """How many files were not written because text over the image may remain."""
+        return sum(failure.held_back for failure in self.failures)
 
     @property
     def exit_code(self) -> int:
-        """1 if some files failed, else 0."""
+        """1 if some files failed or are held back, else 0."""
         return 1 if self.failures else 0
 
 
@@ -103,7 +111,7 @@ def deidentify_folder(
     key: str | Path | None = None,
     workers: int | None = None,
     show_original: bool = False,
-    only_clean: bool = False,
+    keep_doubtful: bool = False,
     trust_search: bool = False,
     guarded: bool = True,
 ) -> Report:
@@ -112,18 +120,20 @@ def deidentify_folder(
     Args:
         folder: searched with its subfolders; links are not followed, hidden files not read.
         out: the folder of outputs, made if missing: `<patient>/<file>.dcm`, `.mp4` or `.png`, `review.html`,
-            `look.csv` with the files in which text over the image may remain, `failures.csv` where files failed.
+            `look.csv` with the files in which text over the image may remain, `failures.csv` with what was not written.
         key: the pseudonym key file; see `usssl.cine.pseudonym.key_path`.
         workers: files at a time; one a core where None.
         show_original: show in the review sheet what was removed.
-        only_clean: write no file in which text over the image may remain; list it with the failures.
+        keep_doubtful: write files in which text over the image may remain, too, for a person to look at; without it
+            they are held back, and listed with the failures.
         trust_search: let a still, which nothing proves free of faint text, claim clean pixels where none was found.
         guarded: decode each file in a process of its own, which a damaged file may hang or kill without harm; it costs
             about a second a file.
 
     Raises:
         UsageError: if the folder is missing, or the key lies in the output.
-        OutputError: if the output cannot be written, or was begun with another key.
+        OutputError: if the output cannot be written, or was begun with another key or other settings; only what
+            was held back may be asked for later.
     """
     folder, out = Path(folder), Path(out)
     if not folder.is_dir():
@@ -132,14 +142,14 @@ def deidentify_folder(
         raise UsageError(f"the output {out} is the folder of the originals; name another")
     refuse_key_inside(key, out)
     pseudonyms = Pseudonyms.from_file(key)
-    _begin(out, pseudonyms, show_original, only_clean, trust_search)
+    _begin(out, pseudonyms, show_original, keep_doubtful, trust_search)
     found, ignored = _files(folder, out)
     clean = partial(
         clean_file,
         out=out,
         pseudonyms=pseudonyms,
         show_original=show_original,
-        only_clean=only_clean,
+        keep_doubtful=keep_doubtful,
         trust_search=trust_search,
     )
     run = _Run(out, pseudonyms, clean, open_cine_guarded if guarded else open_cine)
@@ -198,7 +208,7 @@ class _Run:
         except OutputError:
             raise
         except CineError as error:
-            return Failure(path, number, error.reason)
+            return Failure(path, number, error.reason, held_back=isinstance(error, HeldBackError))
         except MemoryError:
             return Failure(path, number, "it needs more memory than there is")
         except Exception as error:  # untrusted input: whatever a library raises is a reason to list, not to stop
@@ -218,14 +228,14 @@ class _Run:
         return True
 
 
-def _begin(out: Path, pseudonyms: Pseudonyms, show_original: bool, only_clean: bool, trust_search: bool) -> None:
-    """Makes the output folder, or checks that it was made in the same way."""
+def _begin(out: Path, pseudonyms: Pseudonyms, show_original: bool, keep_doubtful: bool, trust_search: bool) -> None:
+    """Makes the output folder, or checks that what is in it was made as it would be now."""
     made = {
         "usssl": __version__,
         "profile": basic_profile().edition,
         "key": pseudonyms.key_id,
         "originals_in_review": show_original,
-        "only_clean": only_clean,
+        "keep_doubtful": keep_doubtful,
         "trust_search": trust_search,
     }
     note = out / "deidentify.json"
@@ -237,11 +247,13 @@ def _begin(out: Path, pseudonyms: Pseudonyms, show_original: bool, only_clean: b
     settings = {
         "key": "another key",
         "originals_in_review": "another setting for originals in the review",
-        "only_clean": "another setting for files in which text may remain",
+        "keep_doubtful": "another setting for files in which text may remain",
         "trust_search": "another setting for stills in which no text was found",
     }
+    # Files that were held back are not there, so a call that writes them may follow one that did not.
+    added = () if before.get("keep_doubtful") else ("keep_doubtful", "trust_search")
     for item, what in settings.items():
-        if before.get(item) != made[item]:
+        if before.get(item) != made[item] and not (item in added and made[item]):
             raise OutputError(f"{out} was begun with {what}; name a new folder")
     _remove_stale(out)
     with atomic_path(note) as temporary:
@@ -285,7 +297,8 @@ def _records(out: Path) -> list[Cleaned]:
 
 
 def _write_failures(out: Path, failures: list[Failure]) -> None:
-    _write_table(out / "failures.csv", ["number", "reason"], [[one.number, one.public_reason] for one in failures])
+    rows = [[one.number, "held back" if one.held_back else "failed", one.public_reason] for one in failures]
+    _write_table(out / "failures.csv", ["number", "outcome", "reason"], rows)
 
 
 def _write_table(path: Path, header: list[str], rows: list[list[Any]]) -> None:
@@ -301,8 +314,10 @@ def _summary(report: Report) -> str:
     parts = [f"{report.written} written"]
     if report.already:
         parts.append(f"{report.already} there already")
-    if report.failures:
-        parts.append(f"{len(report.failures)} failed (failures.csv)")
+    if report.held_back:
+        parts.append(f"{report.held_back} held back, since text over the image may remain")
+    if report.failed:
+        parts.append(f"{report.failed} failed")
     if report.unsearched:
         parts.append(f"{report.unsearched} want a look: open {report.review}")
     return "De-identified: " + ", ".join(parts)

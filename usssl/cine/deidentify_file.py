@@ -26,6 +26,13 @@ _THUMBNAIL_WIDTH = 280
 _REMOVED, _MARKED = (176, 58, 46), (240, 190, 40)
 
 
+class HeldBackError(CineError):
+    """A file that can be read, but is not written, since text over its image may remain."""
+
+    def __str__(self) -> str:
+        return f"{self.path} is held back: {self.reason}"
+
+
 @dataclass(frozen=True)
 class Cleaned:
     """What became of one file; holds nothing of the original but its thumbnail.
@@ -62,7 +69,7 @@ def clean_file(
     out: Path,
     pseudonyms: Pseudonyms,
     show_original: bool = False,
-    only_clean: bool = False,
+    keep_doubtful: bool = False,
     trust_search: bool = False,
 ) -> Cleaned:
     """Writes the clean copy of a cine: DICOM as DICOM, other stills as PNG, the rest as H.264 video without sound.
@@ -73,12 +80,14 @@ def clean_file(
         out: the folder of outputs.
         pseudonyms: of patients and UIDs.
         show_original: let the thumbnail of the original show what was removed.
-        only_clean: refuse a cine in which text over the image may remain.
+        keep_doubtful: write a cine in which text over the image may remain, too; its header does not claim clean
+            pixels.
         trust_search: take a still for clean in which a search for sharp edges finds no text, though it can miss what
             is faint.
 
     Raises:
-        CineError: if it cannot be read, no ultrasound image is found in it, or it is refused.
+        CineError: if it cannot be read, or no ultrasound image is found in it.
+        HeldBackError: if text over the image may remain; the reason names the setting that would write it.
         OutputError: if it cannot be written.
     """
     frames = sampled_frames(cine)
@@ -86,12 +95,13 @@ def clean_file(
     if sector is None:
         raise CineError(cine.source, "no ultrasound image was found in it, so that nothing tells what may stay")
     clean = clean_pixels(frames, sector, every_frame=len(frames) == len(cine))
-    doubt = clean.doubt
+    doubt, remedy = clean.doubt, "--keep-doubtful writes it and shows it in the review sheet"
     if doubt is None and not clean.moves and not trust_search:
         doubt = "nothing moves in it, and though no text was found over the image, faint text can be missed"
+        remedy = "--trust-search writes it"
     keep, marks, searched = clean.keep, clean.marks, doubt is None
-    if only_clean and doubt is not None:
-        raise CineError(cine.source, doubt)
+    if doubt is not None and not keep_doubtful:
+        raise HeldBackError(cine.source, f"{doubt}; {remedy}")
     path = _write(cine, keep, identity, out, pseudonyms, searched)
     shown = frames[len(frames) // 2]
     return Cleaned(
