@@ -6,9 +6,11 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from tests.cine.dicom_making import END, dicom, item, save, with_pixel_items
-from usssl.cine import open_cine, write_dicom
+from usssl.cine import dicom_frames, open_cine, write_dicom
 from usssl.cine.dicom_frames import encapsulated_frames, native_frames
 from usssl.errors import CineError
 
@@ -154,3 +156,34 @@ def test_a_jpeg_without_its_end_is_damage_not_a_grey_frame(tmp_path, scene):
         cine[0]
     assert np.abs(cine[1].astype(int) - scene[0]).mean() < 3
     assert cine.unreadable_frames() == [0]
+
+
+@settings(max_examples=300, deadline=None)
+@given(st.lists(st.tuples(st.integers(0, 200), st.integers(0, 255)), max_size=3), st.integers(0, 200), st.booleans())
+def test_checking_all_items_at_once_gives_what_walking_from_one_to_the_next_does(changes, cut, extended):
+    body, firsts = pieces(1, 1, 1, 1)
+    content = bytearray(bot([] if extended else firsts) + body + CLOSED)
+    for place, value in changes:
+        content[place % len(content)] = value
+    content = bytes(content[: len(content) - (cut if cut < 40 else 0)])
+    how = {"extended_offsets": firsts} if extended else {}
+
+    def outcome():
+        try:
+            return found(content, 4, **how)
+        except CineError as error:
+            return error.reason
+
+    quick = outcome()
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(dicom_frames, "_listed_frames", lambda *_: None)
+        assert quick == outcome()
+
+
+def test_a_whole_file_is_checked_at_once():
+    body, firsts = pieces(1, 1, 1, 1)
+    content = bot(firsts) + body + CLOSED
+    assert dicom_frames._listed_frames(io.BytesIO(content), 0, ()) is not None
+    assert dicom_frames._listed_frames(io.BytesIO(content[:-1] + b"\1"), 0, ()) is not None
+    assert dicom_frames._listed_frames(io.BytesIO(content[:-1]), 0, ()) is None
+    assert dicom_frames._listed_frames(io.BytesIO(content), 0, [*firsts[:3], 1 << 63]) is None

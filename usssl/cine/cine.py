@@ -146,12 +146,18 @@ class Cine:
         out = np.empty(shape, np.uint8)
         if not len(wanted):
             return out
-        unique, places = np.unique(wanted, return_inverse=True)
-        order = np.argsort(places, kind="stable")
-        bounds = np.searchsorted(places[order], np.arange(len(unique) + 1))
+        places: dict[int, list[int]] = {}
+        for place, index in enumerate(wanted.tolist()):
+            places.setdefault(index, []).append(place)
+        ascending = sorted(places)
+
+        def put(n: int, frame: np.ndarray) -> None:
+            shown = to_channels(frame, self._channels)
+            for place in places[ascending[n]]:
+                out[place] = shown
+
         with typed_faults(self.source):
-            for n, frame in enumerate(self._opened().frames_at(unique.tolist())):
-                out[order[bounds[n] : bounds[n + 1]]] = to_channels(frame, self._channels)
+            self._opened().hand_out(ascending, put)
         return out
 
     def iter_frames(self) -> Iterator[np.ndarray]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import io
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 from functools import partial
 from itertools import starmap
@@ -19,6 +19,7 @@ from usssl.cine.dicom_file import DicomFile, open_dicom
 from usssl.cine.dicom_frames import FrameTable, Segment, encapsulated_frames, native_frames
 from usssl.cine.dicom_regions import pixel_spacing, read_regions
 from usssl.cine.dicom_timing import frame_times
+from usssl.cine.dicom_values import value_of
 from usssl.cine.facts import Audio, CineFacts, Color, Limits
 from usssl.cine.jpeg_headers import is_complete_jpeg, jpeg_header
 from usssl.cine.sniff import VIDEO_FORMATS, kind_of
@@ -80,6 +81,18 @@ class DicomSource(FrameSource):
             yield from starmap(self._decode, coded)
         else:
             yield from map_in_threads(lambda one: self._decode(*one), coded, self._threads)
+
+    def hand_out(self, indices: Sequence[int], take: Callable[[int, np.ndarray], None]) -> None:
+        """See `FrameSource.hand_out`."""
+        coded = ((n, index, self._read(self._frames[index])) for n, index in enumerate(indices))
+
+        def decode(one: tuple[int, int, bytes]) -> None:
+            n, index, data = one
+            take(n, self._decode(index, data))
+
+        threads = 1 if len(indices) < 2 else self._threads
+        for _ in map(decode, coded) if threads == 1 else map_in_threads(decode, coded, threads):
+            pass
 
     def close(self) -> None:
         """See `FrameSource.close`."""
@@ -307,10 +320,11 @@ def _frame_table(path: Path, file: DicomFile, layout: PixelLayout) -> FrameTable
 
 def _declared_frames(dataset: Any) -> int | None:
     """NumberOfFrames, 1 where it is absent (PS3.3 C.7.6.6 is then not used), None where it makes no sense."""
-    if "NumberOfFrames" not in dataset:
-        return 1
     try:
-        value = int(dataset.NumberOfFrames)
+        stated = value_of(dataset, "NumberOfFrames")
+        if stated is None and "NumberOfFrames" not in dataset:
+            return 1
+        value = int(stated)
     except (TypeError, ValueError):
         return None
     return value if value > 0 else None
@@ -339,7 +353,7 @@ def _decode_jpeg(data: bytes, layout: PixelLayout, channels: int) -> np.ndarray 
 
 def _integer(path: Path, dataset: Any, keyword: str, default: int | None = None) -> int:
     try:
-        value = dataset.get(keyword)
+        value = value_of(dataset, keyword)
         return int(value) if value is not None and value != "" else int(default)  # type: ignore[arg-type]
     except (TypeError, ValueError):
         raise CineError(path, f"its {keyword} is missing or no number") from None
@@ -359,7 +373,7 @@ def _pseudonym(identity: tuple[str, ...]) -> str | None:
 
 def _text(dataset: Any, keyword: str) -> str:
     try:
-        value = dataset.get(keyword)
+        value = value_of(dataset, keyword)
         return "" if value is None else str(value).strip()
     except Exception:  # pydicom decodes text late, by whatever character set the file claims
         return ""

@@ -8,6 +8,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO
 
+import numpy as np
+
 from usssl.cine.bytes_at import reader_at
 from usssl.errors import CineError, CineLimitError
 
@@ -75,6 +77,9 @@ def encapsulated_frames(
         CineError: if there is no item at `start`.
         CineLimitError: if there are more than two million fragments.
     """
+    listed = None if is_stream else _listed_frames(stream, start, extended_offsets)
+    if listed is not None:
+        return FrameTable(listed if declared is None else listed[:declared], _count_warnings(declared, len(listed)))
     table, fragments, complete = _scan(path, stream, start)
     notes = [] if complete else ["the file is cut off within the pixel data"]
     if not fragments:
@@ -95,6 +100,37 @@ def encapsulated_frames(
     notes.extend(_count_warnings(declared, len(groups)))
     kept = groups if declared is None else groups[:declared]
     return FrameTable(tuple(tuple(group) for group in kept), tuple(notes))
+
+
+def _listed_frames(
+    stream: BinaryIO, start: int, extended_offsets: Sequence[int]
+) -> tuple[tuple[Segment, ...], ...] | None:
+    """What most files hold: frames of one fragment each, all of them in the offset table; None for any other.
+
+    Every item header is read, as in `_scan`, but they are checked together, which is quicker: each item has to reach to
+    the place of the next one, the last to the end of the sequence.
+    """
+    size = stream.seek(0, 2)
+    read = reader_at(stream)
+    head = read(8, start)
+    length = int.from_bytes(head[4:], "little")
+    first = start + 8 + length
+    if head[:4] != _ITEM or first + 16 > size:
+        return None
+    basic = np.frombuffer(read(length // 4 * 4, start + 8), "<u4")
+    offsets = np.array(extended_offsets, np.uint64) if extended_offsets else basic
+    if not 0 < len(offsets) <= _MAX_FRAGMENTS or offsets[0] != 0 or int(offsets.max()) > size - first - 16:
+        return None
+    places = offsets.astype(np.int64) + first
+    heads = b"".join([read(8, place) for place in places.tolist()])
+    if len(heads) != 8 * len(places):  # it shrinks while it is read
+        return None
+    tags, lengths = np.frombuffer(heads, "<u4").astype(np.int64).reshape(-1, 2).T
+    ends = places + 8 + lengths
+    whole = (tags == int.from_bytes(_ITEM, "little")).all() and (ends[:-1] == places[1:]).all()
+    if not whole or ends[-1] + 8 > size or read(4, int(ends[-1])) != _END:
+        return None
+    return tuple(zip(zip((places + 8).tolist(), lengths.tolist(), strict=True), strict=True))
 
 
 def _scan(path: Path, stream: BinaryIO, start: int) -> tuple[list[int], list[Segment], bool]:

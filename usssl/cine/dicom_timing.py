@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 
+from usssl.cine.dicom_values import value_of
 from usssl.cine.source import even_times
 
 _FRAME_TIME = 0x00181063
@@ -70,7 +71,7 @@ def _from_vector(dataset: Any, frames: int) -> np.ndarray | None:
 
 
 def _vector(dataset: Any) -> np.ndarray | None:
-    value = dataset.get("FrameTimeVector")
+    value = value_of(dataset, "FrameTimeVector")
     if value is None or value == "":
         return None
     try:
@@ -99,7 +100,7 @@ def _milliseconds(dataset: Any, keyword: str) -> float | None:
 def _number(dataset: Any, keyword: str) -> float | None:
     """The value where it is one positive number within reason, else None."""
     try:
-        value = float(dataset.get(keyword))
+        value = float(value_of(dataset, keyword))
     except (TypeError, ValueError):
         return None
     return value if 1e-3 <= value <= 1e7 else None
