@@ -120,8 +120,7 @@ def ours(data: list[Batch], folder: Path) -> tuple[Callable[[], None], nn.Module
         state,
         method.after_step,
     )
-    monitor = CollapseMonitor(run, method)
-    monitor.attach(training.trainer)
+    monitor = CollapseMonitor(run, method, BATCH)
     logger = MetricsLogger(run, training, tensorboard=RECIPE.tracking.tensorboard)
     logger.measures.append(monitor.measure)
     logger.attach(training.trainer)

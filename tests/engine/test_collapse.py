@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
+from collections import deque
 from types import SimpleNamespace
 
 import pytest
 import torch
-from ignite.engine import Engine
 
 from usssl.engine.collapse import CollapseMonitor
 
@@ -20,18 +20,12 @@ class Log:
 
 
 def watch(batches, every: int = 1) -> tuple[Log, list[dict[str, float]]]:
-    """Runs an engine over features of some batches, measuring every few steps."""
+    """Watches features of some batches, measuring every few of them."""
     log, found = Log(), []
-    method = SimpleNamespace(watched=None)
-    monitor = CollapseMonitor(log, method)
-
-    def step(engine: Engine, batch) -> None:
-        method.watched = batch
-
-    engine = Engine(step)
-    monitor.attach(engine)
+    method = SimpleNamespace(watched=deque())
+    monitor = CollapseMonitor(log, method, batch_size=16)
     for number, batch in enumerate(batches):
-        engine.run([batch])
+        method.watched.append(batch)
         if number % every == 0:
             found.append(monitor.measure())
     return log, found
@@ -83,5 +77,5 @@ def test_the_newest_clips_count_and_too_few_say_nothing() -> None:
 
 def test_a_method_that_shows_no_features_is_not_measured() -> None:
     log = Log()
-    monitor = CollapseMonitor(log, SimpleNamespace(watched=None))
+    monitor = CollapseMonitor(log, SimpleNamespace(watched=deque()), batch_size=16)
     assert monitor.measure() == {}

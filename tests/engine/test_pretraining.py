@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from pathlib import Path
 from typing import Any
 
@@ -71,6 +72,17 @@ def test_a_killed_run_resumes_to_the_same_weights(
     assert all(torch.equal(expected[name], found[name]) for name in expected)
     steps = [line["step"] for line in resumed.metrics() if "loss" in line]
     assert steps == sorted(set(steps))
+
+
+def test_progress_says_step_loss_and_time_left(
+    tmp_path: Path, pretrain_recipe: dict[str, Any], monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr("usssl.engine.handlers._SECONDS_BETWEEN_LINES", 0.0)
+    often = pretrain_recipe | {"trainer": pretrain_recipe["trainer"] | {"checkpoint_minutes": 1e-6}}
+    usssl.pretrain(often, out=tmp_path / "run")
+    lines = [line for line in capsys.readouterr().err.splitlines() if line.startswith("Pretraining")]
+    assert len(lines) == 11, "between each two of twelve steps"
+    assert re.fullmatch(r"Pretraining: step 11 of 12, loss \d+\.\d{3}, about \d+ s left", lines[-1])
 
 
 def test_a_finished_or_foreign_folder_is_not_overwritten(tmp_path: Path, pretrain_recipe: dict[str, Any]) -> None:

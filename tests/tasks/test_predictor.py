@@ -55,3 +55,31 @@ def test_a_frame_model_sees_each_frame_alone() -> None:
     with torch.inference_mode():
         expected = head(encoder.features(plain_views(rgb, SIZE)))["plane_probs"][:, 0]
     np.testing.assert_allclose(found, expected.numpy(), atol=1e-6)
+
+
+def test_a_frozen_encoder_runs_once_over_frames_that_are_asked_for_again() -> None:
+    encoder, head = model("sononet16")
+    store = store_of(7)
+    frozen = Predictor(encoder, head, store, SIZE, frozen=True)  # type: ignore[arg-type]
+    first = frozen(0, [5, 2])["plane_probs"]
+    with torch.no_grad():
+        head.classifier.weight.mul_(-1)
+        wanted = Predictor(encoder, head, store, SIZE)(0, [5, 2])["plane_probs"]  # type: ignore[arg-type]
+        for parameter in encoder.parameters():
+            parameter.zero_()
+    again = frozen(0, [5, 2])["plane_probs"]
+    np.testing.assert_array_equal(again, wanted)
+    assert not np.array_equal(again, first), "the head is not frozen"
+    assert not np.array_equal(frozen(0, [3])["plane_probs"], again[:1]), "other frames are not taken for those"
+
+
+def test_features_that_find_no_room_are_computed_anew() -> None:
+    encoder, head = model("sononet16")
+    frozen = Predictor(encoder, head, store_of(9), SIZE, frozen=True)  # type: ignore[arg-type]
+    frozen(0, [0])
+    one = 2**29 - frozen.room
+    frozen.room = 2 * one
+    frozen(0, [1, 2, 3])
+    frozen(0, [4, 5])
+    assert [len(kept) for kept in frozen.known.values()] == [1, 2]
+    assert frozen.room == 0

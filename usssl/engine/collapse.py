@@ -6,8 +6,6 @@ import math
 from collections import deque
 
 import torch
-from ignite.engine import Engine, Events
-from torch import Tensor
 
 from usssl import progress
 from usssl.engine.run import Run
@@ -27,34 +25,25 @@ class CollapseMonitor:
     `feature_std`: about 1 where features point everywhere, 0 where all are alike. `effective_rank`: how many dimensions
     they use. `same_cine_knn`: how often a clip's nearest other clip is of the same cine, an online nearest-neighbour
     classification that needs no labels.
+
+    Args:
+        run: to whose log a warning goes.
+        method: that is trained; from now on it keeps the features of as many steps as are measured together.
+        batch_size: clips a step, of all ranks together.
     """
 
-    def __init__(self, run: Run, method: Method) -> None:
+    def __init__(self, run: Run, method: Method, batch_size: int) -> None:
         self.run, self.method = run, method
-        self.features: deque[tuple[Tensor, Tensor]] = deque()
-        self.clips = 0
         self.collapsed = 0
-
-    def attach(self, engine: Engine) -> None:
-        """Adds the handler to the trainer; attach it before the logger."""
-        engine.add_event_handler(Events.ITERATION_COMPLETED, self._remember)
-
-    def _remember(self, engine: Engine) -> None:
-        if self.method.watched is None:
-            return
-        self.features.append(self.method.watched)
-        self.clips += self.method.watched[0].shape[0]
-        while self.clips - (oldest := self.features[0][0].shape[0]) >= _CLIPS:  # of each rank
-            self.features.popleft()
-            self.clips -= oldest
+        method.watched = deque(method.watched, maxlen=-(-_CLIPS // batch_size))
 
     @torch.no_grad()
     def measure(self) -> dict[str, float]:
         """The measures of the newest clips; says so in words where they have collapsed."""
-        if self.clips * ranks() < _LEAST:
+        watched = self.method.watched
+        if sum(len(features) for features, _ in watched) * ranks() < _LEAST:
             return {}
-        newest = -(-_CLIPS // ranks())
-        features, cines = (gather(torch.cat(parts)[-newest:]) for parts in zip(*self.features, strict=True))
+        features, cines = (gather(torch.cat(parts)) for parts in zip(*watched, strict=True))
         found = {
             "feature_std": float(feature_std(features)),
             "effective_rank": float(effective_rank(features)),

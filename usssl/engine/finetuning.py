@@ -183,7 +183,9 @@ def _keep_best(recipe: FinetuneRecipe, training: Training, task: Task, logger: M
         return None
     model = training.model
     assert isinstance(model, TaskModel)
-    predict = Predictor(model.encoder, model.head, task.store, task.size, clip=model.clip, bf16=training.bf16)
+    predict = Predictor(
+        model.encoder, model.head, task.store, task.size, clip=model.clip, bf16=training.bf16, frozen=model.frozen
+    )
     measure = lambda: task.evaluate(predict, cines).metrics  # noqa: E731
     return KeepBest(training, measure, task.metric, higher_is_better=task.higher_is_better, logger=logger)
 

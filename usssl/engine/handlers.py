@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import json
 import math
+import statistics
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, TextIO
 
 import torch
@@ -16,9 +17,10 @@ from torch import Tensor
 from usssl import progress
 from usssl.engine.ranks import mean_over_ranks
 from usssl.engine.run import Run
-from usssl.engine.training import Training
+from usssl.engine.training import Clock, Training
 from usssl.methods.parts.gather import rank
 
+_SECONDS_BETWEEN_LINES = 10.0
 _SECONDS_BETWEEN_POINTS = 1.0  # TensorBoard's file is slow to write, and its curves need no more
 
 
@@ -48,8 +50,6 @@ class MetricsLogger:
 
     def attach(self, engine: Engine) -> None:
         """Adds the handler to the trainer."""
-        engine.add_event_handler(Events.GET_BATCH_STARTED, self._waiting)
-        engine.add_event_handler(Events.GET_BATCH_COMPLETED, self._arrived)
         engine.add_event_handler(Events.ITERATION_COMPLETED, self._count)
         engine.add_event_handler(Events.COMPLETED, self._close)
         engine.add_event_handler(Events.EXCEPTION_RAISED, self._close)
@@ -66,28 +66,18 @@ class MetricsLogger:
             self.writer.file_writer.add_summary(summary, step)
 
     def _reset(self) -> None:
-        self.values: dict[str, list[Tensor]] = {}
-        self.count = 0
-        self.wait = 0.0
+        self.outputs: list[dict[str, Tensor]] = []
+        self.waited = self.training.waited
         self.since = time.perf_counter()
 
-    def _waiting(self, engine: Engine) -> None:
-        self.asked = time.perf_counter()
-
-    def _arrived(self, engine: Engine) -> None:
-        self.wait += time.perf_counter() - self.asked
-
     def _count(self, engine: Engine) -> None:
-        for name, value in engine.state.output.items():
-            self.values.setdefault(name, []).append(value)
-        self.count += 1
+        self.outputs.append(engine.state.output)
         step, last = self.training.state.step, self.training.state.step == self.training.steps
         if step % self.every and not last:
             return
         seconds = time.perf_counter() - self.since
-        own = {name: torch.stack(values).mean() for name, values in self.values.items()}
-        means = {name: round(value, 6) for name, value in mean_over_ranks(own).items()}
-        clips = self.count * self.training.recipe.trainer.batch_size
+        means = {name: round(value, 6) for name, value in mean_over_ranks(means_of(self.outputs)).items()}
+        clips = len(self.outputs) * self.training.recipe.trainer.batch_size
         lr = self.training.state.optimizer.param_groups[0]["lr"]
         measures = [] if step % self.measure_every and not last else self.measures
         found = {name: round(value, 6) for measure in measures for name, value in measure().items()}
@@ -96,7 +86,7 @@ class MetricsLogger:
             **found,
             "lr": lr,
             "clips_per_s": round(clips / seconds, 2),
-            "data_wait": round(self.wait / seconds, 4),
+            "data_wait": round((self.training.waited - self.waited) / seconds, 4),
         }
         now = time.monotonic()
         draw = last or now - self.drawn > _SECONDS_BETWEEN_POINTS
@@ -112,6 +102,15 @@ class MetricsLogger:
             self.file = None
 
 
+def means_of(outputs: Sequence[Mapping[str, Tensor]]) -> dict[str, float]:
+    """The mean of each named scalar over steps, not all of which need have it; read from the device in one go."""
+    values = torch.stack([value for output in outputs for value in output.values()]).tolist()
+    named: dict[str, list[float]] = {}
+    for name, value in zip((name for output in outputs for name in output), values, strict=True):
+        named.setdefault(name, []).append(value)
+    return {name: statistics.fmean(found) for name, found in named.items()}
+
+
 class Progress:
     """A bar with an ETA on a terminal; a plain line every ten seconds in a log."""
 
@@ -121,7 +120,7 @@ class Progress:
     def attach(self, engine: Engine) -> None:
         """Adds the handler to the trainer."""
         engine.add_event_handler(Events.STARTED, self._start)
-        engine.add_event_handler(Events.ITERATION_COMPLETED, self._update)
+        engine.add_event_handler(Clock.TICK, self._update)
         engine.add_event_handler(Events.COMPLETED, self._end)
 
     def _start(self, engine: Engine) -> None:
@@ -137,18 +136,20 @@ class Progress:
     def _update(self, engine: Engine) -> None:
         now, step = time.monotonic(), self.training.state.step
         if self.bar is not None:
-            self.bar.update(1)
-            self.bar.set_postfix({"loss": f"{float(engine.state.output['loss']):.3f}"}, refresh=False)
-        elif now - self.last >= 10:
+            self.bar.update(step - self.bar.n)
+            self.bar.set_postfix({"loss": f"{self._loss():.3f}"}, refresh=False)
+        elif now - self.last >= _SECONDS_BETWEEN_LINES and step > self.first:
             self.last = now
             left = (now - self.begun) / (step - self.first) * (self.training.steps - step)
-            loss = float(engine.state.output["loss"])
-            progress.say(
-                f"{self.description}: step {step} of {self.training.steps}, loss {loss:.3f}, about {left:.0f} s left"
-            )
+            of = f"step {step} of {self.training.steps}, loss {self._loss():.3f}"
+            progress.say(f"{self.description}: {of}, about {left:.0f} s left")
+
+    def _loss(self) -> float:
+        return float(self.training.losses.get("loss", math.nan))
 
     def _end(self, engine: Engine) -> None:
         if self.bar is not None:
+            self._update(engine)
             self.bar.close()
 
 
@@ -161,7 +162,7 @@ class Checkpoints:
 
     def attach(self, engine: Engine) -> None:
         """Adds the handler to the trainer; attach it last, so that what it saves is logged."""
-        engine.add_event_handler(Events.ITERATION_COMPLETED, self._maybe_save)
+        engine.add_event_handler(Clock.TICK, self._maybe_save)
         engine.add_event_handler(Events.COMPLETED, self.save)
         engine.add_event_handler(Events.EXCEPTION_RAISED, self._on_exception)
 

@@ -103,8 +103,7 @@ def _train(typed: PretrainRecipe, out: Path, *, resume: bool) -> Run:
     loader = read_ahead(Share(batches), state.step, steps_per_epoch * typed.trainer.epochs, int(typed.trainer.workers))
     forward = _forward(method, typed.seed)
     training = Training(method, forward, typed, loader, steps_per_epoch, state, method.after_step)
-    monitor = CollapseMonitor(run, method)
-    monitor.attach(training.trainer)
+    monitor = CollapseMonitor(run, method, typed.trainer.batch_size)
     logger = MetricsLogger(run, training, tensorboard=typed.tracking.tensorboard)
     logger.measures.append(monitor.measure)
     logger.attach(training.trainer)
@@ -170,7 +169,7 @@ def measure_method(
             losses = method(method.views(share[step].to(device), batches.seed))
         for name, value in losses.items():
             sums[f"val_{name}"] = sums.get(f"val_{name}", 0.0) + value / steps
-    return mean_over_ranks(sums)
+    return mean_over_ranks({name: float(value) for name, value in sums.items()})
 
 
 def _forward(method: Method, seed: int) -> Any:

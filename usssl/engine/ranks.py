@@ -157,11 +157,14 @@ def average_gradients(model: nn.Module, loss: Tensor) -> float:
     return message[0].item()
 
 
-def mean_over_ranks(values: Mapping[str, Tensor]) -> dict[str, float]:
-    """Scalars averaged over ranks; every rank must call it."""
-    names = list(values)
-    found: list[float] = gather(torch.stack([values[name].float() for name in names])[None]).mean(dim=0).tolist()
-    return dict(zip(names, found, strict=True))
+def mean_over_ranks(values: Mapping[str, float]) -> dict[str, float]:
+    """Numbers averaged over ranks; every rank must call it, with the same names."""
+    if ranks() == 1:
+        return dict(values)
+    device = "cuda" if dist.get_backend() == "nccl" else "cpu"
+    own = torch.tensor([list(values.values())], dtype=torch.float64, device=device)
+    found: list[float] = gather(own).mean(dim=0).tolist()
+    return dict(zip(values, found, strict=True))
 
 
 class OtherRank(Run):

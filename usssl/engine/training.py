@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterable
+import time
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field
 from typing import Any
 
 import torch
-from ignite.engine import Engine
+from ignite.engine import Engine, EventEnum
 from monai.engines import Trainer
 from torch import Tensor, nn
 from torch.optim import SGD, AdamW, Optimizer
@@ -19,6 +20,14 @@ from usssl.errors import UssslError
 from usssl.recipe import OptimizerArguments, Recipe, ScheduleArguments
 
 Forward = Callable[[Any, int], dict[str, Tensor]]
+
+_SECONDS_BETWEEN_TICKS = 0.25
+
+
+class Clock(EventEnum):
+    """What follows the clock hears it between two steps, a few times a second, and costs the others nothing."""
+
+    TICK = "tick"
 
 
 @dataclass
@@ -93,7 +102,8 @@ class Training:
     """One training: a model, its step, and the MONAI trainer that repeats it.
 
     Handlers are attached to `trainer`; after each step `trainer.state.output` holds the named losses as tensors, those
-    of this rank where there are several.
+    of this rank where there are several; between two steps `losses` holds them. `Clock.TICK` fires between two steps,
+    about four times a second, or as often as checkpoints are wanted.
 
     Args:
         model: what is trained.
@@ -122,13 +132,19 @@ class Training:
         self.steps = steps_per_epoch * recipe.trainer.epochs
         self.device = torch.device(recipe.trainer.device)
         self.bf16 = recipe.trainer.precision == "bf16"
+        self.base_lr = scaled_lr(recipe.optimizer, recipe.trainer.batch_size)
+        self.between_ticks = min(_SECONDS_BETWEEN_TICKS, 60 * recipe.trainer.checkpoint_minutes)
+        self.next_tick = math.inf
+        self.losses: dict[str, Tensor] = {}
+        self.data = TimedLoader(loader)
         self.trainer = Trainer(
             device=self.device,
             max_epochs=recipe.trainer.epochs,
-            data_loader=loader,
+            data_loader=self.data,
             epoch_length=steps_per_epoch,
             iteration_update=self._step,
             decollate=False,
+            event_names=[Clock.TICK],
         )
         self.trainer.state.iteration = state.step
         self.trainer.state.epoch = state.step // steps_per_epoch
@@ -142,12 +158,15 @@ class Training:
         """
         if self.state.step < self.steps:
             self.model.train()  # and again by whatever measures the model between two steps
+            self.next_tick = time.monotonic() + self.between_ticks
             self.trainer.run()
 
     def _step(self, engine: Engine, batch: Any) -> dict[str, Tensor]:
+        if (now := time.monotonic()) >= self.next_tick:
+            engine.fire_event(Clock.TICK)
+            self.next_tick = now + self.between_ticks
         step = self.state.step
-        base = scaled_lr(self.recipe.optimizer, self.recipe.trainer.batch_size)
-        lr = learning_rate(self.recipe.schedule, base, step, self.steps_per_epoch, self.steps)
+        lr = learning_rate(self.recipe.schedule, self.base_lr, step, self.steps_per_epoch, self.steps)
         for group in self.state.optimizer.param_groups:
             group["lr"] = lr
         seed_step(self.recipe.seed, step)
@@ -162,7 +181,35 @@ class Training:
         self.state.step = step + 1
         if self.after_step is not None:
             self.after_step(self.state.step / self.steps)
-        return {name: value.detach() for name, value in losses.items()}
+        self.losses = {name: value.detach() for name, value in losses.items()}
+        return self.losses
+
+    @property
+    def waited(self) -> float:
+        """Seconds that the training has waited for data so far."""
+        return self.data.waited
 
     def _autocast(self) -> AbstractContextManager[object]:
         return torch.autocast(self.device.type, torch.bfloat16) if self.bf16 else nullcontext()
+
+
+class TimedLoader:
+    """Passes on the batches of a loader and adds up how long they took to come.
+
+    Attributes:
+        waited: seconds so far.
+    """
+
+    def __init__(self, loader: Iterable[Any]) -> None:
+        self.loader, self.waited = loader, 0.0
+
+    def __iter__(self) -> Iterator[Any]:
+        batches = iter(self.loader)
+        while True:
+            asked = time.perf_counter()
+            try:
+                batch = next(batches)
+            except StopIteration:
+                return
+            self.waited += time.perf_counter() - asked
+            yield batch

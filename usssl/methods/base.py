@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from typing import ClassVar, Self
@@ -107,8 +108,8 @@ class Method(nn.Module):
     Attributes:
         encoder: what is kept after pretraining.
         augment: what the recipe's `augment:` block gives in place of the method's own augmentations; None otherwise.
-        watched: pooled features `(batch, dim)` of the last step, and the cine `(batch,)` of each, so that the run can
-            tell when they collapse; None where a method shows none.
+        watched: pooled features `(batch, dim)` and the cine `(batch,)` of each, of the last training step, or of as
+            many as its `maxlen`, so that the run can tell when they collapse; empty where a method shows none.
     """
 
     Arguments: ClassVar[type[MethodArguments]]
@@ -121,7 +122,7 @@ class Method(nn.Module):
         self.encoder = encoder
         self.clip = clip
         self.augment: tuple[ViewAugmentation, ...] | None = None
-        self.watched: tuple[Tensor, Tensor] | None = None
+        self.watched: deque[tuple[Tensor, Tensor]] = deque(maxlen=1)
 
     def sampler(self) -> Sampler:
         """Draws the clips of a sample from one cine."""
@@ -153,7 +154,8 @@ class Method(nn.Module):
 
     def watch(self, features: Tensor, cines: Tensor) -> None:
         """Shows the run the pooled features of one view of each clip; call it in `forward`."""
-        self.watched = (features.detach(), cines)
+        if self.training:
+            self.watched.append((features.detach(), cines))
 
     def after_step(self, progress: float) -> None:
         """Called after each optimiser step with the share of the training that is done; does nothing by default.

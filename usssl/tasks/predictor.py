@@ -16,6 +16,7 @@ from usssl.tasks.base import TaskHead
 from usssl.tasks.frames import channels_first, plain_views
 
 _FRAMES_AT_ONCE = 64
+_BYTES_KEPT = 2**29
 
 
 class Predictor:
@@ -28,6 +29,7 @@ class Predictor:
         size: of the model's input.
         clip: frames that the model takes at once, and the step between them; (1, 1) for a frame model.
         bf16: whether to run under bf16 autocast.
+        frozen: the encoder will not change: its features of frames that are asked for again are kept, up to 512 MB.
     """
 
     def __init__(
@@ -39,8 +41,11 @@ class Predictor:
         *,
         clip: tuple[int, int] = (1, 1),
         bf16: bool = False,
+        frozen: bool = False,
     ) -> None:
         self.encoder, self.head, self.store, self.size, self.bf16 = encoder, head, store, size, bf16
+        self.known: dict[tuple[int, bytes], Tensor] = {}
+        self.room = _BYTES_KEPT if frozen else 0
         self.clip, self.stride = clip
 
     @torch.no_grad()
@@ -64,13 +69,22 @@ class Predictor:
         return {name: _mean_rows(windows, values, wanted) for name, values in outputs.items()}
 
     def _run(self, cine: int, windows: np.ndarray) -> dict[str, np.ndarray]:
+        outputs: dict[str, Tensor] = self.head(self._features(cine, windows).float())
+        return {name: values.cpu().numpy() for name, values in outputs.items()}
+
+    def _features(self, cine: int, windows: np.ndarray) -> Tensor:
+        key = (cine, windows.tobytes())
+        if key in self.known:
+            return self.known[key]
         device = next(self.encoder.parameters()).device
         pixels = channels_first(self.store.read(cine, windows.ravel()))
         clips = torch.from_numpy(pixels.reshape(*windows.shape, *pixels.shape[1:])).to(device)
         with torch.autocast(device.type, torch.bfloat16, enabled=self.bf16):
             features = features_of_frames(self.encoder, plain_views(clips, self.size))
-        outputs: dict[str, Tensor] = self.head(features.float())
-        return {name: values.cpu().numpy() for name, values in outputs.items()}
+        if features.nbytes <= self.room:
+            self.known[key] = features
+            self.room -= features.nbytes
+        return features
 
 
 def _mean_rows(windows: np.ndarray, values: np.ndarray, wanted: np.ndarray) -> np.ndarray:

@@ -1,9 +1,10 @@
 """order_transform's claim: learning order and transformation helps find planes and saliency with few labels.
 
-Unlabelled phantom sweeps are learned from, a run a seed, as `recipes/fetal.yaml` does but longer, from more patients and
-from frames up to 18 apart. Then two labelled cines, about one example of each plane, teach planes and saliency, and test
-patients are measured: with the encoder as it is (`linear`), and with all weights fine-tuned (`fewlabel`). Both arms go
-through the same protocols of `usssl evaluate`, with the same choices of two labelled cines; a value is the mean over them.
+Unlabelled phantom sweeps are learned from, a run a seed, as `recipes/fetal.yaml` does but longer, from more patients
+and from frames up to 18 apart. Then two labelled cines, about one example of each plane, teach planes and saliency, and
+test patients are measured: with the encoder as it is (`linear`), and with all weights fine-tuned (`fewlabel`). Both
+arms go through the same protocols of `usssl evaluate`, with the same choices of two labelled cines; a value is the mean
+over these choices.
 """
 
 from __future__ import annotations
