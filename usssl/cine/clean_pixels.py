@@ -7,7 +7,6 @@ from dataclasses import dataclass
 import cv2
 import numpy as np
 
-from usssl.cine.overlays import stillness_tells
 from usssl.cine.sector_mask import Frames, Mask, Sector, drawn_over
 from usssl.cine.sharp_marks import search_is_sure, searched_part, sharp_marks
 
@@ -38,8 +37,8 @@ def clean_pixels(frames: Frames, sector: Sector, every_frame: bool) -> CleanPixe
         sector: of these frames.
         every_frame: whether the cine has no others.
     """
-    drawn = drawn_over(frames, sector.mask)
-    if stillness_tells(frames, sector.mask):
+    drawn, told = drawn_over(frames, sector.mask)
+    if told:
         return CleanPixels(sector.mask & ~drawn, drawn, None, moves=True)
     part = np.all([searched_part(frame, sector.mask) for frame in frames], axis=0)
     if not all(search_is_sure(frame, part) for frame in frames):

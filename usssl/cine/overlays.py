@@ -16,27 +16,29 @@ LIT_ABOVE = 24
 COLOUR_ABOVE = 48
 
 
-def static_overlay(frames: Frames, within: Mask) -> Mask:
+def static_overlay(frames: Frames, within: Mask) -> Mask | None:
     """Blocks of thin bright marks that stand still while the image moves: burned-in text, calipers, depth ticks.
 
     A mark is brighter than its surroundings by 30 grey levels within the width of a letter's stroke, and changes over
     time by less than 35 % of what the moving image does; marks that change by less than 60 % count beside one.
-    Neighbouring marks are joined to blocks, so that no letter can be read from its black outline. In a still, or a
-    cine in which nothing moves, marks cannot be told from tissue and none are found; `stillness_tells` says so.
+    Neighbouring marks are joined to blocks, so that no letter can be read from its black outline.
 
     Args:
         frames: uint8 `(n, H, W)` or `(n, H, W, 3)`, spread over the cine.
         within: bool `(H, W)`, the image.
 
     Returns:
-        bool `(H, W)`.
+        bool `(H, W)`; None where marks cannot be told from tissue: in a still, and where nothing moves or too much
+        stands still.
     """
     motion = _motion(frames, within)
+    if motion < LEAST_MOTION:
+        return None
     letter = _letter(within)
     stroke, change = _stroke(frames, letter), _change(frames)
     marks = _still_marks(stroke, change, motion, within)
     if marks is None:
-        return np.zeros(within.shape, dtype=bool)
+        return None
     near = cv2.dilate(marks, np.ones((letter, 2 * letter + 1), np.uint8))
     weak = (stroke >= LEAST_CONTRAST // 2) & (change <= max(1.5, 0.6 * motion)) & (near > 0) & within
     blocks = cv2.morphologyEx(marks | weak.astype(np.uint8), cv2.MORPH_CLOSE, np.ones((letter, letter), np.uint8))
@@ -46,12 +48,6 @@ def static_overlay(frames: Frames, within: Mask) -> Mask:
 def image_moves(frames: Frames, within: Mask) -> bool:
     """Whether the image changes enough over time for `static_overlay` to see what does not."""
     return _motion(frames, within) >= LEAST_MOTION
-
-
-def stillness_tells(frames: Frames, within: Mask) -> bool:
-    """Whether `static_overlay` could tell marks from tissue: the image moves, and not too much of it stands still."""
-    stroke, change = _stroke(frames, _letter(within)), _change(frames)
-    return _still_marks(stroke, change, _motion(frames, within), within) is not None
 
 
 def colour_overlay(frames: Frames, within: Mask) -> Mask:
@@ -98,9 +94,7 @@ def _stroke(frames: Frames, letter: int) -> npt.NDArray[np.uint8]:
 def _still_marks(
     stroke: npt.NDArray[np.uint8], change: npt.NDArray[np.float32], motion: float, within: Mask
 ) -> npt.NDArray[np.uint8] | None:
-    """Thin bright marks that stand still; None where nothing moves, or so much stands still that it must be tissue."""
-    if motion < LEAST_MOTION:
-        return None
+    """Thin bright marks that stand still; None where so much stands still that it must be tissue."""
     marks = ((stroke >= LEAST_CONTRAST) & (change <= max(1.5, 0.35 * motion)) & within).astype(np.uint8)
     marks = _marks_not_layers(marks, _letter(within))
     return None if marks.sum() > MOST_OF_IMAGE * within.sum() else marks

@@ -22,6 +22,8 @@ from usssl.cine.outline import Outline, fit_outline
 from usssl.cine.overlays import colour_overlay, static_overlay
 from usssl.cine.sector import LIT_ABOVE as LIT_IN_MEAN
 from usssl.cine.sector import Box, content_box
+from usssl.cine.sharp_marks import search_is_sure, searched_part, sharp_marks
+from usssl.cine.thin_lines import thin_lines
 
 Frames = npt.NDArray[np.uint8]
 Mask = npt.NDArray[np.bool_]
@@ -53,7 +55,10 @@ def sector_mask(cine: Cine) -> Mask:
         if region.kind in _TRACE_KINDS and region.inside:
             x0, y0, x1, y1 = region.box
             found[y0:y1, x0:x1] = False
-    return found & ~drawn_over(frames, found) & ~colour_overlay(frames, found)
+    drawn, told = drawn_over(frames, found)
+    if not told:
+        drawn |= _sharp_in_still(frames[len(frames) // 2], found, drawn)
+    return found & ~drawn & ~colour_overlay(frames, found)
 
 
 @dataclass(frozen=True)
@@ -105,7 +110,7 @@ def find_sector(frames: Frames, regions: Iterable[Region] = ()) -> Sector | None
     return Sector(mask, outline, parts) if mask.sum() >= LEAST_SHARE * mask.size else None
 
 
-def drawn_over(frames: Frames, image: Mask) -> Mask:
+def drawn_over(frames: Frames, image: Mask) -> tuple[Mask, bool]:
     """Text and marks over the image: those that stand still while it moves, and those in the ink of the text beside it.
 
     Args:
@@ -113,12 +118,23 @@ def drawn_over(frames: Frames, image: Mask) -> Mask:
         image: bool `(H, W)`, from `image_mask`.
 
     Returns:
-        bool `(H, W)`, within the image.
+        (bool `(H, W)`, within the image; whether stillness told them: False in a still, and where nothing moves).
     """
-    drawn = static_overlay(frames, image)
+    still = static_overlay(frames, image)
+    drawn = np.zeros(image.shape, dtype=bool) if still is None else still
     for index in np.unique([0, len(frames) // 2, len(frames) - 1]):
         drawn |= ink_overlay(frames[index], image)
-    return drawn & image
+    return drawn & image, still is not None
+
+
+def _sharp_in_still(frame: npt.NDArray[np.uint8], image: Mask, known: Mask) -> Mask:
+    """Thin lines, and what is sharper than tissue where the search for it is sure: letters, calipers, ticks.
+
+    Where that search is not sure, it would take crisp tissue for letters.
+    """
+    part = searched_part(frame, image)
+    lines = thin_lines(frame, part)
+    return lines | sharp_marks(frame, part, known).blocks if search_is_sure(frame, part) else lines
 
 
 def mask_outside(frames: Frames, keep: Mask) -> Frames:
