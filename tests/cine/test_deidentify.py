@@ -16,8 +16,9 @@ from pydicom import dcmread
 from tests.cine.identified import HIDDEN, write_dicom_file
 from tests.cine.screens import NAME, letters_in, scanner_screen, write
 from usssl.cine import open_cine, write_dicom
-from usssl.cine.deidentify import Failure, Report, deidentify_folder
+from usssl.cine.deidentify import deidentify_folder
 from usssl.cine.deidentify_file import Cleaned
+from usssl.cine.deidentify_report import Failure, Report
 from usssl.cine.pseudonym import Pseudonyms
 from usssl.cine.review_sheet import PER_PAGE, write_review
 from usssl.errors import OutputError, UsageError

@@ -9,23 +9,20 @@ held back unless it is asked for.
 from __future__ import annotations
 
 import contextlib
-import csv
 import json
 import os
-import re
 import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
-from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import Any
 
 from usssl import __version__
 from usssl.cine.cine import Cine
 from usssl.cine.confidentiality import basic_profile
 from usssl.cine.content_hash import content_hash
 from usssl.cine.deidentify_file import Cleaned, HeldBackError, clean_file
+from usssl.cine.deidentify_report import Failure, Report, summary, write_failures, write_table
 from usssl.cine.dicom_cleaning import silenced
 from usssl.cine.guarded import open_cine_guarded
 from usssl.cine.opening import open_cine
@@ -41,67 +38,6 @@ _NOT_CINES = frozenset((
 ))  # fmt: skip
 _RECORDS = ".review"
 _STALE_SECONDS = 3600.0
-
-
-@dataclass(frozen=True)
-class Failure:
-    """A file that was not written.
-
-    Attributes:
-        path: of the original; for the caller, never for an output.
-        number: its place among the files found, from 1.
-        reason: why, in full.
-        held_back: whether it could be read, but text over its image may remain.
-    """
-
-    path: Path
-    number: int
-    reason: str
-    held_back: bool = False
-
-    @property
-    def public_reason(self) -> str:
-        """The reason without what it quotes from the file."""
-        plain = re.sub(r"\([^()]*\)|'[^']*'|\"[^\"]*\"|\b[A-Za-z0-9._^]*\d[A-Za-z0-9._^]*", "…", self.reason)
-        return re.sub(r"\s+", " ", plain)[:200]
-
-
-@dataclass(frozen=True)
-class Report:
-    """What became of a folder.
-
-    Attributes:
-        out: the folder of outputs.
-        review: the review sheet.
-        written: files written by this call.
-        already: files that an earlier call had written.
-        ignored: files that are no cines (tables, documents).
-        unsearched: written cines over whose image text may remain; a person has to look.
-        failures: files that were not written, as they failed or are held back.
-    """
-
-    out: Path
-    review: Path
-    written: int
-    already: int
-    ignored: int
-    unsearched: int
-    failures: tuple[Failure, ...]
-
-    @property
-    def failed(self) -> int:
-        """How many files could not be read or written."""
-        return len(self.failures) - self.held_back
-
-    @property
-    def held_back(self) -> int:
-        """How many files were not written because text over the image may remain."""
-        return sum(failure.held_back for failure in self.failures)
-
-    @property
-    def exit_code(self) -> int:
-        """1 if some files failed or are held back, else 0."""
-        return 1 if self.failures else 0
 
 
 def deidentify_folder(
@@ -156,9 +92,9 @@ def deidentify_folder(
     with silenced():
         failures = list(run.work(found, workers or os.cpu_count() or 1))
     failures.sort(key=lambda failure: failure.number)
-    _write_failures(out, failures)
+    write_failures(out, failures)
     cleaned = _records(out)
-    _write_table(out / "look.csv", ["file"], [[one.file] for one in cleaned if not one.searched])
+    write_table(out / "look.csv", ["file"], [[one.file] for one in cleaned if not one.searched])
     review = write_review(out, cleaned, show_original)
     report = Report(
         out=out,
@@ -169,7 +105,7 @@ def deidentify_folder(
         unsearched=sum(not one.searched for one in cleaned),
         failures=tuple(failures),
     )
-    say(_summary(report))
+    say(summary(report))
     return report
 
 
@@ -294,30 +230,3 @@ def _is_done(out: Path, record: Path) -> bool:
 
 def _records(out: Path) -> list[Cleaned]:
     return [Cleaned(**json.loads(p.read_text(encoding="utf-8"))) for p in sorted((out / _RECORDS).glob("*.json"))]
-
-
-def _write_failures(out: Path, failures: list[Failure]) -> None:
-    rows = [[one.number, "held back" if one.held_back else "failed", one.public_reason] for one in failures]
-    _write_table(out / "failures.csv", ["number", "outcome", "reason"], rows)
-
-
-def _write_table(path: Path, header: list[str], rows: list[list[Any]]) -> None:
-    """Writes a table, or removes an earlier one where there are no rows."""
-    if not rows:
-        path.unlink(missing_ok=True)
-        return
-    with atomic_path(path) as temporary, temporary.open("w", newline="", encoding="utf-8") as stream:
-        csv.writer(stream).writerows([header, *rows])
-
-
-def _summary(report: Report) -> str:
-    parts = [f"{report.written} written"]
-    if report.already:
-        parts.append(f"{report.already} there already")
-    if report.held_back:
-        parts.append(f"{report.held_back} held back, since text over the image may remain")
-    if report.failed:
-        parts.append(f"{report.failed} failed")
-    if report.unsearched:
-        parts.append(f"{report.unsearched} want a look: open {report.review}")
-    return "De-identified: " + ", ".join(parts)
