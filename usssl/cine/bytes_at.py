@@ -4,13 +4,18 @@ from __future__ import annotations
 
 import io
 import os
+import threading
 from collections.abc import Callable
 from functools import partial
 from typing import BinaryIO
 
+_SEEKING = threading.Lock()
+
 
 def reader_at(stream: BinaryIO) -> Callable[[int, int], bytes]:
     """A function `(length, offset) → bytes` for a file or a file-like object; fewer bytes only at its end.
+
+    Several threads may read with it at once.
 
     A buffered file drops its buffer at each `seek` and fills it again, eight kilobytes for the eight bytes that an item
     header has.
@@ -32,5 +37,6 @@ def read_swapped(read: Callable[[int, int], bytes], start: int, length: int, off
 
 
 def _sought(stream: BinaryIO, length: int, offset: int) -> bytes:
-    stream.seek(offset)
-    return stream.read(length)
+    with _SEEKING:
+        stream.seek(offset)
+        return stream.read(length)

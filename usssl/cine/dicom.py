@@ -6,7 +6,6 @@ import io
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 from functools import partial
-from itertools import starmap
 from pathlib import Path
 from typing import Any
 
@@ -76,22 +75,20 @@ class DicomSource(FrameSource):
 
     def frames_at(self, indices: Sequence[int]) -> Iterator[np.ndarray]:
         """See `FrameSource.frames_at`."""
-        coded = ((index, self._read(self._frames[index])) for index in indices)
         if self._threads == 1 or len(indices) < 2:
-            yield from starmap(self._decode, coded)
+            yield from map(self._frame, indices)
         else:
-            yield from map_in_threads(lambda one: self._decode(*one), coded, self._threads)
+            yield from map_in_threads(self._frame, indices, self._threads)
 
     def hand_out(self, indices: Sequence[int], take: Callable[[int, np.ndarray], None]) -> None:
         """See `FrameSource.hand_out`."""
-        coded = ((n, index, self._read(self._frames[index])) for n, index in enumerate(indices))
 
-        def decode(one: tuple[int, int, bytes]) -> None:
-            n, index, data = one
-            take(n, self._decode(index, data))
+        def give(one: tuple[int, int]) -> None:
+            take(one[0], self._frame(one[1]))
 
         threads = 1 if len(indices) < 2 else self._threads
-        for _ in map(decode, coded) if threads == 1 else map_in_threads(decode, coded, threads):
+        every = enumerate(indices)
+        for _ in map(give, every) if threads == 1 else map_in_threads(give, every, threads):
             pass
 
     def close(self) -> None:
@@ -101,6 +98,9 @@ class DicomSource(FrameSource):
     def patient(self) -> str | None:
         """See `FrameSource.patient`."""
         return _pseudonym(self._identity)
+
+    def _frame(self, index: int) -> np.ndarray:
+        return self._decode(index, self._read(self._frames[index]))
 
     def _read(self, segments: Sequence[Segment]) -> bytes:
         read = reader_at(self._file.stream)
