@@ -18,6 +18,8 @@ EXPLICIT_BIG = "1.2.840.10008.1.2.2"
 
 _MAX_INFLATED = 1 << 30  # bytes; a deflated file of a few MB may claim any size
 _LONG_ELEMENT = 1 << 20  # bytes; longer elements of the header stay on disk
+_ENCAPSULATED = ("1.2.840.10008.1.2.4.", "1.2.840.10008.1.2.5")
+_PIXELS = frozenset((0x7FE00008, 0x7FE00009, 0x7FE00010))
 _UNDEFINED = 0xFFFFFFFF
 _LONG_VRS = (b"OB", b"OW", b"OF", b"OD", b"OL", b"OV", b"SQ", b"UC", b"UN", b"UR", b"UT", b"SV", b"UV")
 
@@ -52,7 +54,7 @@ def open_dicom(path: Path) -> DicomFile:
         CineError: if it is not DICOM, is damaged, or holds no pixel data.
         CineLimitError: if a deflated file inflates past 1 GiB.
     """
-    from pydicom import config, dcmread
+    from pydicom import config
     from pydicom.errors import InvalidDicomError
 
     stream: BinaryIO = path.open("rb")
@@ -60,11 +62,10 @@ def open_dicom(path: Path) -> DicomFile:
         declared, meta_end = _transfer_syntax(stream)
         if declared == DEFLATED:
             stream = _inflated(path, stream, meta_end)
-        stream.seek(0)
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # of odd values that have no part in the pixels
             config.settings.reading_validation_mode = config.IGNORE
-            dataset = dcmread(stream, stop_before_pixels=True, force=True, defer_size=_LONG_ELEMENT)
+            dataset = _header(stream, declared, meta_end)
         start, length, is_words = _pixel_element(path, stream, dataset)
         syntax = EXPLICIT_LITTLE if declared == DEFLATED else declared or _guessed_syntax(dataset)
         swapped = syntax == EXPLICIT_BIG and is_words and dataset.get("BitsAllocated") == 8
@@ -95,6 +96,30 @@ def _transfer_syntax(stream: BinaryIO) -> tuple[str, int]:
             uid = stream.read(min(length, 64)).rstrip(b"\0 ").decode("ascii", "replace")
         else:
             stream.seek(length, io.SEEK_CUR)
+
+
+def _header(stream: BinaryIO, declared: str, meta_end: int) -> Any:
+    """The data set up to the pixel data.
+
+    JPEG and RLE are always in explicit little endian (PS3.5 A.4), so that nothing of the file meta group is needed; to
+    have pydicom read that once more takes as long as reading the data set.
+    """
+    from pydicom import FileDataset, dcmread
+    from pydicom.filereader import read_dataset
+
+    stream.seek(meta_end)
+    if not declared.startswith(_ENCAPSULATED) or stream.read(2) == b"\0\0":  # elements of a command, out of place
+        stream.seek(0)
+        return dcmread(stream, stop_before_pixels=True, force=True, defer_size=_LONG_ELEMENT)
+    stream.seek(meta_end)
+    elements = read_dataset(stream, False, True, stop_when=_at_pixels, defer_size=_LONG_ELEMENT)
+    dataset = FileDataset(stream, elements, is_implicit_VR=False, is_little_endian=True)
+    dataset.set_original_encoding(False, True, elements._character_set)
+    return dataset
+
+
+def _at_pixels(tag: int, vr: str | None, length: int) -> bool:
+    return tag in _PIXELS
 
 
 def _inflated(path: Path, stream: BinaryIO, start: int) -> BinaryIO:
