@@ -33,7 +33,7 @@ class MetricsLogger:
     """
 
     def __init__(
-        self, run: Run, training: Training, *, tensorboard: bool, every: int = 10, measure_every: int = 100
+        self, run: Run, training: Training, *, tensorboard: bool, every: int = 10, measure_every: int = 200
     ) -> None:
         self.run, self.training, self.every, self.measure_every = run, training, every, measure_every
         self.measures: list[Callable[[], dict[str, float]]] = []
@@ -50,7 +50,7 @@ class MetricsLogger:
 
     def attach(self, engine: Engine) -> None:
         """Adds the handler to the trainer."""
-        engine.add_event_handler(Events.ITERATION_COMPLETED, self._count)
+        self.training.each_step.append(self._count)
         engine.add_event_handler(Events.COMPLETED, self._close)
         engine.add_event_handler(Events.EXCEPTION_RAISED, self._close)
 
@@ -70,8 +70,8 @@ class MetricsLogger:
         self.waited = self.training.waited
         self.since = time.perf_counter()
 
-    def _count(self, engine: Engine) -> None:
-        self.outputs.append(engine.state.output)
+    def _count(self) -> None:
+        self.outputs.append(self.training.losses)
         step, last = self.training.state.step, self.training.state.step == self.training.steps
         if step % self.every and not last:
             return

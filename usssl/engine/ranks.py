@@ -128,24 +128,21 @@ class Share(Dataset[Clips]):
 
 
 def seed_step(seed: int, step: int) -> None:
-    """With several ranks, seeds what a step draws besides its views (dropout): other numbers on each rank.
+    """Of several ranks, seeds what a step draws besides its views (dropout): other numbers on each rank.
 
-    They follow from seed, step and rank, so a resumed run draws them again; one rank goes on with the random state
-    that its checkpoint holds.
+    They follow from seed, step and rank, so a resumed run draws them again. A single rank goes on with the random state
+    that its checkpoint holds, and is not seeded.
     """
-    if ranks() > 1:
-        torch.manual_seed(int(Seeds.for_samples(seed, 0, [step], rank()).keys[0] >> 1))
+    torch.manual_seed(int(Seeds.for_samples(seed, 0, [step], rank()).keys[0] >> 1))
 
 
 def average_gradients(model: nn.Module, loss: Tensor) -> float:
-    """Averages the gradients over ranks, and returns the loss averaged so: all in one message.
+    """Averages the gradients over several ranks, and returns the loss averaged so: all in one message.
 
     Args:
         model: after its backward pass; the same parameters have gradients on every rank.
         loss: of this rank, a scalar.
     """
-    if ranks() == 1:
-        return loss.item()
     gradients = [parameter.grad for parameter in model.parameters() if parameter.grad is not None]
     message = torch.cat([loss.detach().reshape(1).to(gradients[0]), *(gradient.flatten() for gradient in gradients)])
     dist.all_reduce(message)

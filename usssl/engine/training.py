@@ -5,7 +5,6 @@ from __future__ import annotations
 import math
 import time
 from collections.abc import Callable, Iterable, Iterator
-from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -17,6 +16,7 @@ from torch.optim import SGD, AdamW, Optimizer
 
 from usssl.engine.ranks import average_gradients, seed_step
 from usssl.errors import UssslError
+from usssl.methods.parts.gather import ranks
 from usssl.recipe import OptimizerArguments, Recipe, ScheduleArguments
 
 Forward = Callable[[Any, int], dict[str, Tensor]]
@@ -98,12 +98,26 @@ def learning_rate(schedule: ScheduleArguments, lr: float, step: int, steps_per_e
     return lr * 0.5 * (1 + math.cos(math.pi * (step - warmup) / max(1, steps - warmup)))
 
 
+class QuietTrainer(Trainer):
+    """MONAI's trainer, which passes over events that nobody hears.
+
+    Ignite formats a line of debugging at each of four events a step. Were its method of another name one day, nothing
+    but this saving would be lost.
+    """
+
+    def _fire_event(self, event_name: Any, *event_args: Any, **event_kwargs: Any) -> None:
+        if self._event_handlers.get(event_name):
+            super()._fire_event(event_name, *event_args, **event_kwargs)
+        else:
+            self.last_event_name = event_name
+
+
 class Training:
     """One training: a model, its step, and the MONAI trainer that repeats it.
 
-    Handlers are attached to `trainer`; after each step `trainer.state.output` holds the named losses as tensors, those
-    of this rank where there are several; between two steps `losses` holds them. `Clock.TICK` fires between two steps,
-    about four times a second, or as often as checkpoints are wanted.
+    Handlers are attached to `trainer`. What must see every step is called from `each_step` instead, for an event costs
+    more; `losses` then holds the named losses as tensors, those of this rank where there are several. `Clock.TICK`
+    fires between two steps, about four times a second, or as often as checkpoints are wanted.
 
     Args:
         model: what is trained.
@@ -131,13 +145,15 @@ class Training:
         self.steps_per_epoch = steps_per_epoch
         self.steps = steps_per_epoch * recipe.trainer.epochs
         self.device = torch.device(recipe.trainer.device)
+        self.ranks = ranks()
         self.bf16 = recipe.trainer.precision == "bf16"
         self.base_lr = scaled_lr(recipe.optimizer, recipe.trainer.batch_size)
         self.between_ticks = min(_SECONDS_BETWEEN_TICKS, 60 * recipe.trainer.checkpoint_minutes)
         self.next_tick = math.inf
         self.losses: dict[str, Tensor] = {}
+        self.each_step: list[Callable[[], None]] = []
         self.data = TimedLoader(loader)
-        self.trainer = Trainer(
+        self.trainer = QuietTrainer(
             device=self.device,
             max_epochs=recipe.trainer.epochs,
             data_loader=self.data,
@@ -169,12 +185,16 @@ class Training:
         lr = learning_rate(self.recipe.schedule, self.base_lr, step, self.steps_per_epoch, self.steps)
         for group in self.state.optimizer.param_groups:
             group["lr"] = lr
-        seed_step(self.recipe.seed, step)
-        with self._autocast():
+        if self.ranks > 1:
+            seed_step(self.recipe.seed, step)
+        if self.bf16:
+            with torch.autocast(self.device.type, torch.bfloat16):
+                losses = self.forward(batch, step)
+        else:
             losses = self.forward(batch, step)
         self.state.optimizer.zero_grad(set_to_none=True)
         losses["loss"].backward()
-        loss = average_gradients(self.model, losses["loss"])
+        loss = losses["loss"].item() if self.ranks == 1 else average_gradients(self.model, losses["loss"])
         if not math.isfinite(loss):
             raise UssslError(f"the loss is {loss} at step {step + 1}; lower optimizer.lr")
         self.state.optimizer.step()
@@ -182,15 +202,14 @@ class Training:
         if self.after_step is not None:
             self.after_step(self.state.step / self.steps)
         self.losses = {name: value.detach() for name, value in losses.items()}
+        for call in self.each_step:
+            call()
         return self.losses
 
     @property
     def waited(self) -> float:
         """Seconds that the training has waited for data so far."""
         return self.data.waited
-
-    def _autocast(self) -> AbstractContextManager[object]:
-        return torch.autocast(self.device.type, torch.bfloat16) if self.bf16 else nullcontext()
 
 
 class TimedLoader:
