@@ -128,6 +128,7 @@ def ours(data: list[Batch], folder: Path) -> tuple[Callable[[], None], nn.Module
     logger = MetricsLogger(run, training, tensorboard=RECIPE.tracking.tensorboard)
     logger.measures.append(monitor.measure)
     logger.attach(training.trainer)
+    monitor.attach(training.trainer)
     Progress(training, "Step").attach(training.trainer)
     checkpoints = Checkpoints(run, training)
     checkpoints.save = lambda *_: None  # the file at the end of a run is no part of a step

@@ -3,12 +3,17 @@
 from __future__ import annotations
 
 from collections import deque
+from pathlib import Path
 from types import SimpleNamespace
+from typing import Any
 
 import pytest
 import torch
+from ignite.engine import Engine
 
+import usssl
 from usssl.engine.collapse import CollapseMonitor
+from usssl.methods import Method
 
 
 class Log:
@@ -19,8 +24,8 @@ class Log:
         self.lines.append(message)
 
 
-def watch(batches, every: int = 1) -> tuple[Log, list[dict[str, float]]]:
-    """Watches features of some batches, measuring every few of them."""
+def watch(batches, every: int = 1, *, to_the_end: bool = False) -> tuple[Log, list[dict[str, float]]]:
+    """Watches features of some batches, measuring every few of them, and ends the run where asked to."""
     log, found = Log(), []
     method = SimpleNamespace(watched=deque())
     monitor = CollapseMonitor(log, method, batch_size=16)
@@ -28,6 +33,10 @@ def watch(batches, every: int = 1) -> tuple[Log, list[dict[str, float]]]:
         method.watched.append(batch)
         if number % every == 0:
             found.append(monitor.measure())
+    if to_the_end:
+        engine = Engine(lambda *_: None)
+        monitor.attach(engine)
+        engine.run([0])
     return log, found
 
 
@@ -59,6 +68,27 @@ def test_one_bad_measure_is_not_yet_collapse() -> None:
     batches = [batch(1e-4, 0), batch(1e-4, 1), *[batch(3.0, seed) for seed in range(2, 30)]]
     log, _ = watch(batches, every=2)
     assert not log.lines
+
+
+def test_at_the_end_of_a_run_the_last_measure_is_enough() -> None:
+    bad, good = [batch(1e-4, seed) for seed in range(2)], [batch(3.0, seed) for seed in range(2, 4)]
+    assert len(watch(bad, to_the_end=True)[0].lines) == 1
+    assert not watch([*bad, *good], to_the_end=True)[0].lines
+    assert len(watch([batch(1e-4, seed) for seed in range(8)], to_the_end=True)[0].lines) == 1, "said before"
+
+
+def test_a_short_pretraining_that_ends_collapsed_says_so(
+    tmp_path: Path, pretrain_recipe: dict[str, Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def alike(self: Method, features: torch.Tensor, cines: torch.Tensor) -> None:
+        if self.training:
+            self.watched.append((torch.ones_like(features.detach()), cines))
+
+    fine = usssl.pretrain(pretrain_recipe, out=tmp_path / "fine")
+    assert "collapsed" not in (fine.path / "log.txt").read_text()
+    monkeypatch.setattr(Method, "watch", alike)
+    run = usssl.pretrain(pretrain_recipe, out=tmp_path / "run")
+    assert (run.path / "log.txt").read_text().count("the features have collapsed") == 1
 
 
 def test_features_on_one_line_are_collapse_too() -> None:

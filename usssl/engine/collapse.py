@@ -6,6 +6,7 @@ import math
 from collections import deque
 
 import torch
+from ignite.engine import Engine, Events
 
 from usssl import progress
 from usssl.engine.run import Run
@@ -15,7 +16,7 @@ from usssl.methods.parts.gather import gather, ranks
 
 _CLIPS = 256  # the newest that are measured together
 _LEAST = 8  # clips below which nothing can be said
-_TIMES = 3  # measures in a row that must show collapse before it is said
+_TIMES = 3  # measures in a row that must show collapse before it is said; at the end of a run the last one is enough
 MIN_STD, MIN_RANK = 0.02, 1.5
 
 
@@ -35,7 +36,13 @@ class CollapseMonitor:
     def __init__(self, run: Run, method: Method, batch_size: int) -> None:
         self.run, self.method = run, method
         self.collapsed = 0
+        self.said = False
+        self.message = ""
         method.watched = deque(method.watched, maxlen=-(-_CLIPS // batch_size))
+
+    def attach(self, engine: Engine) -> None:
+        """Adds the handler to the trainer; attach it after the logger, whose last line is of the last step."""
+        engine.add_event_handler(Events.COMPLETED, self._end)
 
     @torch.no_grad()
     def measure(self) -> dict[str, float]:
@@ -55,11 +62,21 @@ class CollapseMonitor:
     def _warn(self, std: float, rank: float, dim: int) -> None:
         flat = std < MIN_STD or rank < MIN_RANK
         self.collapsed = self.collapsed + 1 if flat else 0
-        if self.collapsed == _TIMES:
-            message = (
-                "warning: the features have collapsed: all clips look nearly alike to the encoder (deviation "
-                f"{std:.3f} where 1 is spread out, {rank:.1f} of {dim} dimensions in use); stop the run and lower "
-                "optimizer.lr, raise trainer.batch_size, or bring more varied cines"
-            )
-            progress.say(message)
-            self.run.log(message)
+        self.message = (
+            "warning: the features have collapsed: all clips look nearly alike to the encoder (deviation "
+            f"{std:.3f} where 1 is spread out, {rank:.1f} of {dim} dimensions in use); start again with a lower "
+            "optimizer.lr, a larger trainer.batch_size or more varied cines"
+        )
+        if self.collapsed >= _TIMES:
+            self._say()
+
+    def _end(self, engine: Engine) -> None:
+        # No later measure could take it back, and a short run has no three of them.
+        if self.collapsed:
+            self._say()
+
+    def _say(self) -> None:
+        if not self.said:
+            self.said = True
+            progress.say(self.message)
+            self.run.log(self.message)

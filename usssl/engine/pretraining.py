@@ -107,6 +107,7 @@ def _train(typed: PretrainRecipe, out: Path, *, resume: bool) -> Run:
     logger = MetricsLogger(run, training, tensorboard=typed.tracking.tensorboard)
     logger.measures.append(monitor.measure)
     logger.attach(training.trainer)
+    monitor.attach(training.trainer)
     Progress(training, "Pretraining").attach(training.trainer)
     if held_out_cines:
         size = ranks() * max(2, _VALIDATION_BATCH // ranks())
