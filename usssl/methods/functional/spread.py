@@ -19,7 +19,7 @@ def feature_std(features: Tensor) -> Tensor:
         features: `(batch, dim)`, at least two rows.
     """
     unit = functional.normalize(features, dim=1)
-    return unit.std(dim=0, correction=0).square().sum().sqrt()
+    return torch.linalg.vector_norm(unit - unit.mean(dim=0)) / len(unit) ** 0.5
 
 
 @in_full_precision
