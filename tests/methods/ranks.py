@@ -1,4 +1,4 @@
-"""Runs a function on two processes that talk through gloo, as two GPUs would through NCCL."""
+"""Runs a function on processes that talk through gloo, as GPUs would through NCCL."""
 
 from __future__ import annotations
 
@@ -14,14 +14,19 @@ import torch.multiprocessing as mp
 
 def on_two_ranks(function: Callable[..., Any], *args: Any) -> list[Any]:
     """What `function(*args)` returns on each of two ranks; it must stand at the top of its module."""
+    return on_ranks(2, function, *args)
+
+
+def on_ranks(count: int, function: Callable[..., Any], *args: Any) -> list[Any]:
+    """The same on each of `count` ranks."""
     with tempfile.TemporaryDirectory() as folder:
-        mp.spawn(_work, (function, args, folder), nprocs=2)
-        return [torch.load(Path(folder) / f"{rank}.pt", weights_only=False) for rank in range(2)]
+        mp.spawn(_work, (function, args, folder, count), nprocs=count)
+        return [torch.load(Path(folder) / f"{rank}.pt", weights_only=False) for rank in range(count)]
 
 
-def _work(rank: int, function: Callable[..., Any], args: tuple[Any, ...], folder: str) -> None:
+def _work(rank: int, function: Callable[..., Any], args: tuple[Any, ...], folder: str, count: int) -> None:
     torch.set_num_threads(1)
-    dist.init_process_group("gloo", init_method=f"file://{folder}/store", rank=rank, world_size=2)
+    dist.init_process_group("gloo", init_method=f"file://{folder}/store", rank=rank, world_size=count)
     torch.save(function(*args), Path(folder) / f"{rank}.pt")
     dist.barrier()
     dist.destroy_process_group()

@@ -2,7 +2,8 @@
 
 Of order_transform each rank makes the views of its own samples; dropout, drawn otherwise on each rank, is off.
 Batch normalisation is on: over all ranks (by our own module, as PyTorch's SyncBatchNorm does not run on a CPU) for
-methods with negatives of the same batch and order_transform, in groups and mixed groups for those with a queue.
+methods with negatives of the same batch and order_transform, in groups and mixed groups for those with a queue, of a
+part of a rank's clips or of both ranks'.
 """
 
 from __future__ import annotations
@@ -23,10 +24,13 @@ from usssl.methods.parts.gather import own
 CASES: dict[str, tuple[str, dict[str, Any]]] = {
     "cvrl": ("cvrl", {}),
     "vtdl": ("vtdl", {"bn_groups": 4, "margin_weight": 0.3}),
+    "vtdl, one group": ("vtdl", {"bn_groups": 1}),
     "cep": ("cep", {"bn_groups": 4}),
+    "cep, one group": ("cep", {"bn_groups": 1}),
     "cate": ("cate", {}),
     "cate with an MLP head": ("cate", {"head": "mlp"}),
     "cate with a queue": ("cate", {"negatives": "queue", "bn_groups": 4}),
+    "cate with a queue, one group": ("cate", {"negatives": "queue", "bn_groups": 1}),
     "order_transform": ("order_transform", {}),
     "order_transform, sequential": ("order_transform", {"variant": "sequential"}),
 }

@@ -111,11 +111,10 @@ class CATE(ViewMethod):
                 heads=arguments.heads,
                 out=arguments.dim,
             )
+        synchronise_batch_norm(self)
         if arguments.negatives == "queue":
             self.target = Momentum(encoder=self.encoder, head=self.head)
             self.queue = KeyQueue(arguments.queue, arguments.dim)
-        else:
-            synchronise_batch_norm(self)
 
     # -- clips and views ---------------------------------------------------------------------------------------
 

@@ -85,8 +85,9 @@ class CEP(ViewMethod):
         features, dim, hidden = encoder.dim, arguments.dim, arguments.hidden
         self.appearance = mlp([features, features, dim])
         self.cycle = mlp([features, features, dim], nn.LayerNorm)
-        self.mu = synchronise_batch_norm(mlp([dim, hidden, dim], nn.BatchNorm1d))
-        self.nu = synchronise_batch_norm(mlp([dim, hidden, dim], nn.BatchNorm1d))
+        self.mu = mlp([dim, hidden, dim], nn.BatchNorm1d)
+        self.nu = mlp([dim, hidden, dim], nn.BatchNorm1d)
+        synchronise_batch_norm(self)
         self.target = Momentum(encoder=self.encoder, appearance=self.appearance, cycle=self.cycle)
         self.queue = KeyQueue(arguments.queue, dim)
 

@@ -19,7 +19,14 @@ from usssl.augment.presets import vtdl
 from usssl.data.sampling import Triplet
 from usssl.methods.base import Clips, MethodArguments
 from usssl.methods.functional import info_nce_logits
-from usssl.methods.parts import KeyQueue, Momentum, in_groups, in_mixed_groups, momentum_at
+from usssl.methods.parts import (
+    KeyQueue,
+    Momentum,
+    in_groups,
+    in_mixed_groups,
+    momentum_at,
+    synchronise_batch_norm,
+)
 from usssl.methods.parts.batch_norm import usable_groups
 from usssl.methods.views import ViewArguments, ViewMethod, normalised
 from usssl.models.encoders import Encoder
@@ -80,6 +87,7 @@ class VTDL(ViewMethod):
         super().__init__(encoder, clip, arguments)
         self.arguments = arguments
         self.head = nn.Linear(encoder.dim, arguments.dim)
+        synchronise_batch_norm(self)
         self.target = Momentum(encoder=self.encoder, head=self.head)
         self.queue = KeyQueue(arguments.queue, arguments.dim)
 

@@ -6,7 +6,7 @@ import pytest
 import torch
 from torch import nn
 
-from tests.methods.ranks import on_two_ranks
+from tests.methods.ranks import on_ranks, on_two_ranks
 from usssl.methods.functional import nt_xent
 from usssl.methods.parts import CrossRankBatchNorm, KeyQueue, gather, in_groups, in_mixed_groups, synchronise_batch_norm
 from usssl.methods.parts.batch_norm import usable_groups
@@ -44,11 +44,14 @@ def contrast() -> dict[str, torch.Tensor]:
     return {"loss": loss.detach(), **averaged(net), **statistics}
 
 
-def keys() -> dict[str, torch.Tensor]:
-    """Queries and keys in groups, and the queue that they fill."""
-    net, groups = network(), usable_groups(4, CLIPS // ranks())
+def keys(wanted: int = 4) -> dict[str, torch.Tensor]:
+    """Queries and keys in groups, their gradient, and the queue that they fill."""
+    net, groups = synchronise_batch_norm(network()), usable_groups(wanted, CLIPS // ranks())
     queries = in_groups(net, own(batch()[0]), groups)
     found = in_mixed_groups(net, own(batch()[1]), groups)
+    (queries * found).square().mean().backward()
+    gradients = averaged(net)
+    found = found.detach()
     torch.manual_seed(3)
     queue = KeyQueue(11, 6).double()
     for step in range(3):
@@ -60,6 +63,7 @@ def keys() -> dict[str, torch.Tensor]:
         "queue": queue.keys,
         "cines": queue.cines,
         "pointer": queue.pointer,
+        **gradients,
     }
 
 
@@ -88,6 +92,14 @@ def test_two_ranks_find_what_one_finds(both, which: int) -> None:
         assert found[which].keys() == alone.keys()
         for name, value in alone.items():
             torch.testing.assert_close(found[which][name], value, msg=lambda text, name=name: f"{name}: {text}")
+
+
+def test_a_group_may_be_the_clips_of_two_ranks_of_four() -> None:
+    alone = keys(2)
+    assert alone["groups"] == 2
+    for found in on_ranks(4, keys, 2):
+        for name, value in alone.items():
+            torch.testing.assert_close(found[name], value, msg=lambda text, name=name: f"{name}: {text}")
 
 
 def test_gradient_of_gathered_rows_adds_up_what_all_ranks_send(both) -> None:

@@ -7,13 +7,18 @@ ranks do not help a method with a queue, whose other keys are of earlier batches
 - methods with a queue normalise queries in groups, and keys in groups of which each is a mixture of all the queries'
   groups (`in_groups`, `in_mixed_groups`): MoCo's shuffling, but by a fixed rule instead of a random order, which mixes
   evenly at every step, needs no random state, and gives the same groups however many ranks share the batch;
-- methods with negatives of the same batch normalise over the batch of all ranks (`synchronise_batch_norm`), so that
-  no key differs from the others by its statistics.
+- methods with negatives of the same batch normalise over the batch of all ranks, so that no key differs from the others
+  by its statistics.
+
+Both pass their networks through `synchronise_batch_norm`: where there are fewer groups than ranks, a group is the clips
+of several ranks.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
 
 import torch
 from torch import Tensor, nn
@@ -23,31 +28,36 @@ from usssl.methods.parts.gather import gather, own, rank, ranks
 
 Encode = Callable[[Tensor], Tensor]
 
+_ranks_together: ContextVar[int | None] = ContextVar("_ranks_together", default=None)  # None: all
+
 
 def usable_groups(wanted: int, batch: int) -> int:
     """The most groups, at most `wanted`, into which the batch of all ranks can be split.
 
-    Each rank holds whole groups of at least two clips; where that cannot be, each rank is one group.
+    A group holds at least two clips. Each rank holds whole groups, or each group is the clips of as many whole ranks;
+    so the number is the same on any number of ranks that divides `wanted` or that `wanted` divides, if the batch allows.
 
     Args:
         wanted: groups asked for.
         batch: clips on each rank.
     """
-    for groups in range(max(1, wanted // ranks()), 1, -1):
-        if batch % groups == 0 and batch // groups >= 2:
-            return groups * ranks()
-    return ranks()
+    for groups in range(min(wanted, batch * ranks() // 2), 1, -1):
+        within_ranks = groups % ranks() == 0 and batch % (groups // ranks()) == 0
+        if within_ranks or ranks() % groups == 0:
+            return groups
+    return 1
 
 
 def in_groups(encode: Encode, clips: Tensor, groups: int) -> Tensor:
     """Encodes this rank's clips in consecutive groups, each with its own statistics.
 
     Args:
-        encode: `(clips, …)` to `(clips, …)`.
+        encode: `(clips, …)` to `(clips, …)`; its batch normalisation is of `synchronise_batch_norm`.
         clips: `(batch, …)`.
         groups: over all ranks, from `usable_groups`.
     """
-    return torch.cat([encode(part) for part in clips.chunk(groups // ranks())])
+    with _normalising_over(max(1, ranks() // groups)):
+        return torch.cat([encode(part) for part in clips.chunk(max(1, groups // ranks()))])
 
 
 def in_mixed_groups(encode: Encode, clips: Tensor, groups: int) -> Tensor:
@@ -56,7 +66,7 @@ def in_mixed_groups(encode: Encode, clips: Tensor, groups: int) -> Tensor:
     With G groups of n clips, each mixed group holds n / G clips of each consecutive one (as nearly as divides).
 
     Args:
-        encode: `(clips, …)` to `(clips, …)`.
+        encode: as for `in_groups`.
         clips: `(batch, …)` of this rank; with several ranks they travel between them.
         groups: over all ranks, from `usable_groups`.
     """
@@ -71,23 +81,36 @@ def mixed_order(batch: int, groups: int) -> Tensor:
     return torch.arange(batch).unflatten(0, (groups, -1)).T.flatten()
 
 
+@contextmanager
+def _normalising_over(together: int) -> Iterator[None]:
+    token = _ranks_together.set(together)
+    try:
+        yield
+    finally:
+        _ranks_together.reset(token)
+
+
 class CrossRankBatchNorm(_BatchNorm):
     """Batch normalisation with the statistics of all ranks, on any device; the batches are of equal size.
 
-    PyTorch's SyncBatchNorm does the same on CUDA alone. Gradient flows through the statistics to all ranks.
+    Within `in_groups` it takes those of the group's ranks. PyTorch's SyncBatchNorm does the same on CUDA alone. Gradient
+    flows through the statistics to all their ranks.
     """
 
     def forward(self, x: Tensor) -> Tensor:
         """Normalises `(batch, channels, …)`."""
-        if not self.training or ranks() == 1:
+        together = _ranks_together.get() or ranks()
+        if not self.training or together == 1:
             return super().forward(x)
+        group = rank() // together
         dims = [dim for dim in range(x.ndim) if dim != 1]
         wide = x.float() if x.dtype in (torch.bfloat16, torch.float16) else x
         variance, mean = torch.var_mean(wide, dim=dims, correction=0)
-        each_mean, each_variance = gather(torch.stack([mean, variance])[None]).unbind(1)
+        every = gather(torch.stack([mean, variance])[None])
+        each_mean, each_variance = every[group * together : (group + 1) * together].unbind(1)
         mean = each_mean.mean(dim=0)
         variance = (each_variance + (each_mean - mean).square()).mean(dim=0)
-        self._remember(mean.detach(), variance.detach(), x.numel() // x.shape[1] * ranks())
+        self._remember(mean.detach(), variance.detach(), x.numel() // x.shape[1] * together)
         shape = [-1 if dim == 1 else 1 for dim in range(x.ndim)]
         scale = torch.rsqrt(variance + self.eps)
         shift = -mean * scale
