@@ -35,7 +35,7 @@ def usable_groups(wanted: int, batch: int) -> int:
     """The most groups, at most `wanted`, into which the batch of all ranks can be split.
 
     A group holds at least two clips. Each rank holds whole groups, or each group is the clips of as many whole ranks;
-    so the number is the same on any number of ranks that divides `wanted` or that `wanted` divides, if the batch allows.
+    so the number is the same on any number of ranks that divides `wanted` or that `wanted` divides, if clips suffice.
 
     Args:
         wanted: groups asked for.
@@ -93,7 +93,7 @@ def _normalising_over(together: int) -> Iterator[None]:
 class CrossRankBatchNorm(_BatchNorm):
     """Batch normalisation with the statistics of all ranks, on any device; the batches are of equal size.
 
-    Within `in_groups` it takes those of the group's ranks. PyTorch's SyncBatchNorm does the same on CUDA alone. Gradient
+    Within `in_groups` it takes those of the group's ranks. PyTorch's SyncBatchNorm does so on CUDA alone. Gradient
     flows through the statistics to all their ranks.
     """
 
