@@ -66,6 +66,14 @@ class CEPArguments(CropArguments):
     mask_same_cine: bool = True
     bn_groups: Positive = 4
 
+    def check(self, clip: ClipArguments) -> None:
+        """Refuses a loss without parts."""
+        if not (self.contrast_weight or self.prediction_weight or self.cycle_weight):
+            raise ValueError(
+                "method.contrast_weight, method.prediction_weight and method.cycle_weight are all 0, which leaves "
+                "nothing to learn: set one of them above 0"
+            )
+
 
 class CEP(ViewMethod):
     """Predictions forward and backward in time whose loops close.

@@ -72,6 +72,34 @@ def test_the_toy_latents_of_the_cep_page(ahead, back, terms, prediction: float, 
     assert cycle_terms(LATENTS, LATENTS, mu, nu).mean().item() == pytest.approx(cycle, abs=1e-8)
 
 
+def test_all_terms_are_the_equations_of_the_cep_page_written_out() -> None:
+    """Latents are not their targets here, predictors are not linear, and the batch holds several samples."""
+    torch.manual_seed(0)
+    c_p, c_c, c_f, t_p, t_c, t_f = latents_and_targets = torch.randn(6, 4, 5, dtype=F64)
+    a, b = torch.randn(2, 5, 5, dtype=F64)
+
+    def mu(x: Tensor) -> Tensor:
+        return torch.tanh(x @ a)
+
+    def nu(x: Tensor) -> Tensor:
+        return torch.sin(x @ b) + x**2
+
+    def d(u: Tensor, v: Tensor) -> float:
+        pairs = zip(u, v, strict=True)
+        return math.fsum(2 - 2 * float(torch.dot(x, y) / (x.norm() * y.norm())) for x, y in pairs) / len(u)
+
+    prediction = [
+        d(nu(c_c), t_p), d(nu(nu(c_f)), t_p), d(mu(c_p), t_c), d(nu(c_f), t_c), d(mu(c_c), t_f), d(mu(mu(c_p)), t_f)
+    ]  # fmt: skip
+    cycle = [
+        d(nu(mu(c_p)), t_p), d(nu(nu(mu(mu(c_p)))), t_p), d(nu(mu(c_c)), t_c),
+        d(mu(nu(c_c)), t_c), d(mu(nu(c_f)), t_f), d(mu(mu(nu(nu(c_f)))), t_f),
+    ]  # fmt: skip
+    latents, targets = latents_and_targets[:3].unbind(), latents_and_targets[3:].unbind()
+    assert prediction_terms(latents, targets, mu, nu).tolist() == pytest.approx(prediction, abs=1e-12)
+    assert cycle_terms(latents, targets, mu, nu).tolist() == pytest.approx(cycle, abs=1e-12)
+
+
 def test_the_whole_loss_of_the_cep_page() -> None:
     mu, nu = turn(30), turn(-10)
     anchors = torch.tensor([[[1, 0], [0.6, 0.8], [0, 1]]], dtype=F64)
