@@ -49,6 +49,9 @@ def test_overrides_reach_any_key_and_are_typed() -> None:
         ("data.clip.size=[8, 8]", r"data.clip.size: height and width are from 32 to 1024 pixels"),
         ("method.name=order_transfrm", r"unknown method 'order_transfrm'; did you mean 'order_transform'\?"),
         ("trainer.device=tpu", r"trainer.device: "),
+        ("encoder.name=r3d18", r"encoder.name: order_transform needs .*each frame by itself.* r3d18 sees frames"),
+        ("encoder.name=slowonly50", r"encoder.name: order_transform .* slowonly50 sees"),
+        ("encoder.name=resnet", r"unknown encoder 'resnet'; known are: "),
         ("seed.x=1", r"seed.x: 'seed' is not a block of keys"),
     ],
 )

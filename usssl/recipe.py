@@ -219,6 +219,7 @@ def read_recipe(
             typed.check(typed_recipe.data.clip)
         except ValueError as error:
             raise RecipeError(f"{where}: {error}") from None
+        _check_encoder(typed_recipe, where)
         return _with_augment(typed_recipe, content.get("augment"), content["method"], where)
     return typed_recipe
 
@@ -268,6 +269,25 @@ class _StrictLoader(yaml.SafeLoader):
             if keys.count(key) > 1:
                 raise yaml.YAMLError(f"the key {key!r} stands there twice, line {node.start_mark.line + 1}")
         return super().construct_mapping(node, deep)
+
+
+def _check_encoder(recipe: PretrainRecipe, where: str) -> None:
+    """Refuses an encoder of clips where the method wants one of frames; no weights are drawn to see which it is."""
+    import torch
+
+    from usssl import methods
+    from usssl.models import encoders
+    from usssl.models.per_frame import check_alone
+
+    name, method = recipe.encoder.name, recipe.method.name
+    if not methods.get(method).frames_alone:
+        return
+    try:
+        with torch.device("meta"):
+            encoder = encoders.build(name, width=recipe.encoder.width)
+        check_alone(encoder, name, method)
+    except RecipeError as error:
+        raise RecipeError(f"{where}: {error}") from None
 
 
 def _with_augment(recipe: PretrainRecipe, block: Any, given: Mapping[str, Any], where: str) -> PretrainRecipe:

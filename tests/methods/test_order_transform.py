@@ -11,6 +11,7 @@ from usssl.arguments import ClipArguments
 from usssl.augment.geometry import compose, transform
 from usssl.augment.seeds import Seeds
 from usssl.data.sampling import Timeline
+from usssl.errors import RecipeError
 from usssl.methods import Clips
 from usssl.methods.functional import order_label
 from usssl.methods.order_transform import OrderTransform, _edge, _inside, shuffle
@@ -171,6 +172,12 @@ def test_an_untrained_method_is_near_chance() -> None:
     with torch.no_grad():
         losses = method(method.views(clips(32), seed=0))
     assert losses["order_loss"].item() == pytest.approx(np.log(12), abs=0.3)
+
+
+def test_an_encoder_that_sees_frames_together_is_refused() -> None:
+    for name in ("r3d18", "slowonly50"):  # one gives fewer steps than frames, the other a step a frame
+        with pytest.raises(RecipeError, match="sees frames together"):
+            methods.build("order_transform", encoder=encoders.build(name, width=0.0625), clip=ClipArguments(size=SIZE))
 
 
 def test_clips_start_where_every_step_moves_and_slow_ones_do_not_drown_fast_ones() -> None:

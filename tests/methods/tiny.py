@@ -1,4 +1,4 @@
-"""A tiny clip encoder with batch normalisation, and methods small enough for a test."""
+"""Tiny encoders of clips and of frames with batch normalisation, and methods small enough for a test."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from usssl import methods
 from usssl.arguments import ClipArguments
 from usssl.methods import Clips, Method
-from usssl.models.encoders import Encoder
+from usssl.models.encoders import Encoder, FrameEncoder
 
 CLIP = ClipArguments(frames=4, step=1, size=(32, 32))
 SMALL: dict[str, dict[str, Any]] = {
@@ -44,10 +44,30 @@ class TinyEncoder(Encoder):
         return self.features(clips).mean(dim=(-2, -1))  # in the precision that a test chose
 
 
+class TinyFrameEncoder(FrameEncoder):
+    """Two convolutions over space."""
+
+    def __init__(self, dim: int = 12) -> None:
+        super().__init__()
+        self.dim, self.stride = dim, 4
+        self.body = nn.Sequential(
+            nn.Conv2d(1, 6, 5, stride=4, padding=2),
+            nn.BatchNorm2d(6),
+            nn.ReLU(),
+            nn.Conv2d(6, dim, 3, padding=1),
+            nn.BatchNorm2d(dim),
+            nn.ReLU(),
+        )
+
+    def stages(self) -> list[nn.Sequential]:
+        return [self.body]
+
+
 def build(name: str, **arguments: Any) -> Method:
     """A small method with the same weights at every call."""
     torch.manual_seed(0)
-    return methods.build(name, encoder=TinyEncoder(), clip=CLIP, **{**SMALL[name], **arguments})
+    encoder = TinyFrameEncoder() if methods.get(name).frames_alone else TinyEncoder()
+    return methods.build(name, encoder=encoder, clip=CLIP, **{**SMALL[name], **arguments})
 
 
 def fake_views(name: str, batch: int = 8, seed: int = 1) -> dict[str, Tensor]:

@@ -34,6 +34,13 @@ def test_numbers_of_the_method_page():
     assert saliency.cc(PREDICTION, TRUTH) == pytest.approx(0.876459820, abs=2e-9)  # the page rounds it down
     assert saliency.nss(PREDICTION, FIXATIONS) == pytest.approx(1.020620726, abs=1e-9)
     assert saliency.auc_judd(PREDICTION, FIXATIONS) == pytest.approx(0.9375)
+    assert saliency.soft_argmax(PREDICTION, (224, 288)) == pytest.approx((134.4, 112.0))
+
+
+def test_soft_argmax_finds_the_one_gaze_point_in_pixels_of_any_frame_whatever_the_maps_sum():
+    seen = saliency.gaze_map([(12.25, 30.75)], (41, 61), 2.0)
+    assert saliency.soft_argmax(7 * seen, (41, 61)) == pytest.approx((30.75, 12.25), abs=1e-3)
+    assert saliency.soft_argmax(seen, (410, 122)) == pytest.approx((61.5, 122.5), abs=1e-2)
 
 
 @pytest.fixture(scope="module")
@@ -176,6 +183,8 @@ def test_other_number_types(dtype):
         (lambda: saliency.gaze_map(np.empty((0, 2)), (4, 4), 1), "n at least 1"),
         (lambda: saliency.gaze_map([(0, 0)], (4, 4), 0), "sigma"),
         (lambda: saliency.gaze_map([(900, 900)], (4, 4), 1), "too far outside"),
+        (lambda: saliency.soft_argmax(TRUTH - 0.2, (4, 4)), "not logits"),
+        (lambda: saliency.soft_argmax(TRUTH, (0, 4)), "both positive"),
     ],
 )
 def test_bad_input_is_one_sentence(call, words):

@@ -37,7 +37,7 @@ from usssl.engine.run import Run
 from usssl.engine.shortcuts import ShortcutResult
 from usssl.errors import UsageError
 from usssl.recipe import PretrainRecipe, dump_recipe
-from usssl.tasks.saliency_metrics import gaze_map
+from usssl.tasks.saliency_gaze import gaze_map
 
 _STILL = (168, 216)
 _TITLES = {

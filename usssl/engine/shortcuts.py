@@ -17,7 +17,7 @@ from usssl.engine.pretraining import build_method, open_data, split_cines
 from usssl.engine.run import Run, write_text
 from usssl.errors import UsageError
 from usssl.methods import Clips
-from usssl.methods.order_transform import OrderTransform, shuffle
+from usssl.methods.order_transform import OrderTransform
 from usssl.recipe import PretrainRecipe
 from usssl.tasks.intervals import bootstrap_interval
 
@@ -121,8 +121,7 @@ def _measure(
         cines += batches.cines_of(step)
         views = method.views(change_clips(batches[step]), batches.seed)
         with torch.autocast("cpu", torch.bfloat16, enabled=bf16):
-            features = method.encoder(change_views(views["clip"]))
-            logits = method.order_logits(shuffle(features, views["shuffles"]))
+            logits = method.order_scores(views | {name: change_views(views[name]) for name in ("clip", "transformed")})
         right.append((logits.argmax(dim=2) == views["order"]).float().mean(dim=1).numpy())
     hits = np.concatenate(right)
     interval = bootstrap_interval(lambda chosen: float(hits[chosen].mean()), cines)

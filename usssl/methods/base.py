@@ -116,6 +116,8 @@ class Method(nn.Module):
     preset: ClassVar[str | None] = None
     """Whose augmentation (`usssl.augment.presets`) the method uses, so that a recipe's `augment:` block may change it;
     None where it makes its views by itself."""
+    frames_alone: ClassVar[bool] = False
+    """Whether the encoder has to see each frame by itself; recipes with another are refused."""
 
     def __init__(self, encoder: Encoder, clip: ClipArguments) -> None:
         super().__init__()

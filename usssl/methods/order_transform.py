@@ -30,13 +30,13 @@ from usssl.methods.functional import order_classes, order_label, order_loss, tra
 from usssl.methods.functional.precision import widened
 from usssl.methods.parts import synchronise_batch_norm
 from usssl.methods.parts.disentangle import DisentangleHead
+from usssl.methods.parts.transform_head import PLACES, TransformHead, correlation
 from usssl.models.encoders import Encoder
 from usssl.models.normalise import normalise
+from usssl.models.per_frame import check_alone
 
 _TRIES = 64  # draws of crop and transformation; the later ones ever smaller
 _EDGE = 48  # points on the sector's edge that must still show ultrasound
-_GRID = (5, 6)  # places between which the transform head looks for likeness
-_PLACES = _GRID[0] * _GRID[1]
 
 CropShare = Annotated[float, Field(ge=0.2, le=1)]
 
@@ -45,7 +45,9 @@ class OrderTransformArguments(MethodArguments):
     """Arguments of `order_transform`; ranges are ours, as the paper states none.
 
     Attributes:
-        variant: parallel (the clip is shuffled, its copy transformed) or sequential (the copy is both).
+        variant: parallel (the order of the clip's frames is told, then that of its transformed copy's, each from its
+            own frames; the transformation by a head of its own) or sequential (of the copy alone, in one head with the
+            transformation).
         transform_weight: weight lambda of the transform loss beside the order loss.
         crop: smallest and largest part of the sector, in each direction, that a view shows.
         rotation: largest rotation either way, degrees.
@@ -94,15 +96,20 @@ class OrderTransform(Method):
     """Four frames back in order, and the transformation of a clip.
 
     Args:
-        encoder: a frame encoder for grey frames.
+        encoder: of frames. One of clips would tell a frame's place by its neighbours and by the clip's ends.
         clip: of K frames; K!/2 classes.
         arguments: of the method.
+
+    Raises:
+        RecipeError: an encoder that sees frames together.
     """
 
     Arguments: ClassVar[type[MethodArguments]] = OrderTransformArguments
+    frames_alone: ClassVar[bool] = True
 
     def __init__(self, encoder: Encoder, clip: ClipArguments, arguments: OrderTransformArguments) -> None:
         super().__init__(encoder, clip)
+        check_alone(encoder, type(encoder).__name__, arguments.name)
         self.arguments = arguments
         self.classes = order_classes(clip.frames)
         self.pairs = [(i, j) for j in range(clip.frames) for i in range(j)]
@@ -110,7 +117,7 @@ class OrderTransform(Method):
         self.pair_head = nn.Sequential(nn.Linear(2 * encoder.dim, arguments.hidden), nn.ReLU(inplace=True))
         pairs, hidden = len(self.pairs) * arguments.hidden, arguments.hidden
         if arguments.variant == "sequential":
-            self.disentangle = DisentangleHead(_PLACES**2, pairs, hidden, len(self.classes), arguments.dropout)
+            self.disentangle = DisentangleHead(PLACES**2, pairs, hidden, len(self.classes), arguments.dropout)
         else:
             self.order_head = nn.Sequential(nn.Dropout(arguments.dropout), nn.Linear(pairs, len(self.classes)))
             self.transform_head = TransformHead(hidden)
@@ -237,14 +244,12 @@ class OrderTransform(Method):
 
     def forward(self, views: dict[str, Tensor]) -> dict[str, Tensor]:
         """The order loss, the transform loss and their sum; see `functional`."""
-        both = self.encoder.features(torch.cat([views["clip"], views["transformed"]]))
-        clip, transformed = widened(both).chunk(2)
+        clip, transformed = self._maps(views)
         frames = clip.mean(dim=(-2, -1))
         self.watch(frames.mean(dim=1), views["cine"])
         labels, target = views["order"].flatten(), views["target"]
         if self.arguments.variant == "sequential":
-            shown = self.pair_features(shuffle(transformed.mean(dim=(-2, -1)), views["shuffles"]))
-            found, order = self.disentangle(correlation(clip.mean(1, True), transformed.mean(1, True)), shown)
+            found, order = self._disentangled(clip, transformed, views["shuffles"])
             moved, order, target = found.flatten(0, 1), order.flatten(0, 1), target.repeat_interleave(found.shape[1], 0)
         else:
             pooled = torch.cat([frames, transformed.mean(dim=(-2, -1))])
@@ -259,8 +264,30 @@ class OrderTransform(Method):
         accuracy = (order.argmax(dim=1) == labels).float().mean()
         return {"loss": loss, **losses, "order_accuracy": accuracy}
 
+    def order_scores(self, views: dict[str, Tensor]) -> Tensor:
+        """Scores `(batch, orders, classes)` of each of `shuffles`, as `order` has the classes.
+
+        In the parallel variant of the clip; in the sequential one of the transformed copy, the only one that it orders.
+        """
+        if self.arguments.variant == "sequential":
+            return self._disentangled(*self._maps(views), views["shuffles"])[1]
+        return self.order_logits(shuffle(self.encoder(views["clip"]), views["shuffles"]))
+
+    def _maps(self, views: dict[str, Tensor]) -> tuple[Tensor, Tensor]:
+        """Feature maps `(batch, K, dim, h, w)` of the clip and of its copy."""
+        clip, transformed = widened(self.encoder.features(torch.cat([views["clip"], views["transformed"]]))).chunk(2)
+        return clip, transformed
+
+    def _disentangled(self, clip: Tensor, transformed: Tensor, shuffles: Tensor) -> tuple[Tensor, Tensor]:
+        """The sequential variant's answers from feature maps; see `DisentangleHead`."""
+        shown = self.pair_features(shuffle(transformed.mean(dim=(-2, -1)), shuffles))
+        found: tuple[Tensor, Tensor] = self.disentangle(
+            correlation(clip.mean(1, True), transformed.mean(1, True)), shown
+        )
+        return found
+
     def order_logits(self, features: Tensor) -> Tensor:
-        """Scores of the order classes `(…, classes)` from frame features `(…, K, dim)`, by all pairs of frames."""
+        """The parallel variant's scores `(…, classes)` from frame features `(…, K, dim)`, by all pairs of frames."""
         logits: Tensor = self.order_head(self.pair_features(features))
         return logits
 
@@ -273,46 +300,6 @@ class OrderTransform(Method):
         pairs = torch.stack([torch.cat([relative[..., i, :], relative[..., j, :]], -1) for i, j in self.pairs], dim=-2)
         found: Tensor = self.pair_head(pairs)
         return found.flatten(-2)
-
-
-class TransformHead(nn.Module):
-    """Regresses the transformation between two clips from which place of one looks like which place of the other.
-
-    The correlation of two feature maps, and a regression on it, is the network of Rocco et al., CVPR 2017, for affine
-    transformations between images; the paper of this method does not state its own.
-    """
-
-    def __init__(self, hidden: int) -> None:
-        super().__init__()
-        self.regress = nn.Sequential(
-            nn.LayerNorm(_PLACES**2),
-            nn.Linear(_PLACES**2, hidden),
-            nn.ReLU(inplace=True),
-            nn.Linear(hidden, 6),
-            nn.Tanh(),
-        )
-
-    def forward(self, clip: Tensor, transformed: Tensor) -> Tensor:
-        """The encoded transformation `(batch, 6)` from feature maps `(batch, K, dim, h, w)` of both clips."""
-        found: Tensor = self.regress(correlation(clip, transformed))
-        return found
-
-
-def correlation(clip: Tensor, transformed: Tensor) -> Tensor:
-    """How alike each place of one clip and each of the other are, mean over frames: `(batch, places * places)`.
-
-    Args:
-        clip: feature maps `(batch, K, dim, h, w)`.
-        transformed: of the same shape.
-    """
-    alike = torch.einsum("bkdp,bkdq->bpq", _places(clip), _places(transformed)) / clip.shape[1]
-    return alike.flatten(1)
-
-
-def _places(maps: Tensor) -> Tensor:
-    """Unit feature vectors on a coarse grid, `(batch, K, dim, places)`; what all places share is taken away."""
-    grid = nn.functional.adaptive_avg_pool2d(maps.flatten(0, 1), _GRID).flatten(2)
-    return nn.functional.normalize(grid - grid.mean(dim=2, keepdim=True), dim=1).unflatten(0, maps.shape[:2])
 
 
 def shuffle(features: Tensor, shuffles: Tensor) -> Tensor:

@@ -21,6 +21,19 @@ def sees_clips(encoder: Encoder) -> bool:
     return not isinstance(encoder, FrameEncoder)
 
 
+def check_alone(encoder: Encoder, name: str, method: str) -> None:
+    """Refuses an encoder of clips, called `name`, for a method that asks of a frame what its neighbours tell.
+
+    Raises:
+        RecipeError: the encoder sees frames together.
+    """
+    if sees_clips(encoder):
+        raise RecipeError(
+            f"encoder.name: {method} needs an encoder that sees each frame by itself, such as sononet16, "
+            f"and {name} sees frames together"
+        )
+
+
 def clip_seen(encoder: Encoder, name: str, clip: ClipArguments) -> tuple[int, int]:
     """Frames that a model with this encoder takes at once, and the step between them; (1, 1) for a frame encoder.
 

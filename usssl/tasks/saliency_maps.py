@@ -16,7 +16,8 @@ from usssl.errors import UsageError
 from usssl.models.encoders import Encoder
 from usssl.tasks.base import Evaluation, FrameKey, Task, TaskArguments, TaskHead
 from usssl.tasks.predictor import Predictor
-from usssl.tasks.saliency_metrics import auc_judd, gaze_map, score
+from usssl.tasks.saliency_gaze import gaze_map
+from usssl.tasks.saliency_metrics import auc_judd, score
 
 _LEAST_POINTS = 1
 

@@ -1,4 +1,4 @@
-"""Saliency metrics and the gaze map that they compare with: pure NumPy functions of one frame, in float64.
+"""Saliency metrics: pure NumPy functions of one frame, in float64; see `saliency_gaze` for the map of recorded gaze.
 
 Two kinds of truth exist. `kld`, `cc` and `sim` compare with a density map of the prediction's shape; `nss`,
 `auc_judd` and `auc_shuffled` with fixations: either a boolean map of that shape, or an array `(n, 2)` of row and
@@ -11,12 +11,11 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import ArrayLike
 
-Map = NDArray[np.float64]
+from usssl.tasks.saliency_checks import Map, as_map, check_densities, fixations_of, pair
 
 MIT_EPS = float(np.finfo(np.float64).eps)
 """Regularisation of the MIT saliency benchmark's KLdiv.m: MATLAB's `eps`, 2.22e-16."""
@@ -57,8 +56,8 @@ def kld(prediction: ArrayLike, truth: ArrayLike, eps: float = MIT_EPS) -> float:
     Raises:
         ValueError: a map is not `(h, w)`, not finite, negative or empty of mass, or the shapes differ.
     """
-    p, q, sum_p, sum_q = _pair(prediction, truth)
-    _check_densities(p, q, sum_p, sum_q)
+    p, q, sum_p, sum_q = pair(prediction, truth)
+    check_densities(p, q, sum_p, sum_q)
     return sum(_kld_sum(a * (sum_q / sum_p), b, eps * sum_q, eps) for a, b in _blocks(p, q)) / sum_q
 
 
@@ -72,7 +71,7 @@ def cc(prediction: ArrayLike, truth: ArrayLike) -> float:
     Raises:
         ValueError: a map is not `(h, w)` or not finite, or the shapes differ.
     """
-    p, q, sum_p, sum_q = _pair(prediction, truth)
+    p, q, sum_p, sum_q = pair(prediction, truth)
     mean_p, mean_q = sum_p / p.size, sum_q / q.size
     energy_p, energy_q, product = np.sum([_moments(a - mean_p, b - mean_q) for a, b in _blocks(p, q)], axis=0)
     return _correlation(energy_p, energy_q, product, mean_p, mean_q, p.size)
@@ -89,11 +88,11 @@ def sim(prediction: ArrayLike, truth: ArrayLike, rescale: bool = False) -> float
     Raises:
         ValueError: a map is not `(h, w)`, not finite, negative or empty of mass, or the shapes differ.
     """
-    p, q, sum_p, sum_q = _pair(prediction, truth)
+    p, q, sum_p, sum_q = pair(prediction, truth)
     if rescale:
         p, q = p - p.min(), q - q.min()
         sum_p, sum_q = float(p.sum()), float(q.sum())
-    _check_densities(p, q, sum_p, sum_q)
+    check_densities(p, q, sum_p, sum_q)
     return sum(_shared_sum(a * (sum_q / sum_p), b) for a, b in _blocks(p, q)) / sum_q
 
 
@@ -111,8 +110,8 @@ def nss(prediction: ArrayLike, truth: ArrayLike, ddof: int = 1) -> float:
     Raises:
         ValueError: the map is not `(h, w)` or not finite, or there is no fixation, or one lies outside the map.
     """
-    p, total = _as_map(prediction, "prediction")
-    rows, columns = _fixations(truth, p.shape, "truth")
+    p, total = as_map(prediction, "prediction")
+    rows, columns = fixations_of(truth, p.shape, "truth")
     mean = total / p.size
     energy = sum(float(np.vdot(a - mean, a - mean)) for a, _ in _blocks(p, p))
     return _nss(p[rows, columns], mean, energy, p.size, ddof)
@@ -136,8 +135,8 @@ def auc_judd(prediction: ArrayLike, truth: ArrayLike, merge_ties: bool = True) -
         ValueError: the map is not `(h, w)` or not finite, or there is no fixation, one lies outside, or all pixels
             are fixated.
     """
-    p, _ = _as_map(prediction, "prediction")
-    rows, columns = _fixations(truth, p.shape, "truth")
+    p, _ = as_map(prediction, "prediction")
+    rows, columns = fixations_of(truth, p.shape, "truth")
     fixated = np.unique(np.ravel_multi_index((rows, columns), p.shape))
     count = len(fixated)
     if count == p.size:
@@ -172,9 +171,9 @@ def auc_shuffled(prediction: ArrayLike, truth: ArrayLike, others: ArrayLike) -> 
     Raises:
         ValueError: the map is not `(h, w)` or not finite, or fixations are missing or outside the map.
     """
-    p, _ = _as_map(prediction, "prediction")
-    positives = p[_fixations(truth, p.shape, "truth")]
-    negatives = np.sort(p[_fixations(others, p.shape, "others")])
+    p, _ = as_map(prediction, "prediction")
+    positives = p[fixations_of(truth, p.shape, "truth")]
+    negatives = np.sort(p[fixations_of(others, p.shape, "others")])
     below = np.searchsorted(negatives, positives, side="left")
     not_above = np.searchsorted(negatives, positives, side="right")
     return float((below + not_above).mean() / (2 * len(negatives)))
@@ -191,9 +190,9 @@ def score(prediction: ArrayLike, truth: ArrayLike, fixations: ArrayLike) -> Sali
     Raises:
         ValueError: as the single metrics.
     """
-    p, q, sum_p, sum_q = _pair(prediction, truth)
-    _check_densities(p, q, sum_p, sum_q)
-    rows, columns = _fixations(fixations, p.shape, "fixations")
+    p, q, sum_p, sum_q = pair(prediction, truth)
+    check_densities(p, q, sum_p, sum_q)
+    rows, columns = fixations_of(fixations, p.shape, "fixations")
     mean_p, mean_q = sum_p / p.size, sum_q / q.size
     divergence = shared = energy_p = energy_q = product = 0.0
     for a, b in _blocks(p, q):
@@ -208,44 +207,6 @@ def score(prediction: ArrayLike, truth: ArrayLike, fixations: ArrayLike) -> Sali
         sim=shared / sum_q,
         nss=_nss(p[rows, columns], mean_p, energy_p, p.size, ddof=1),
     )
-
-
-def gaze_map(points: ArrayLike, shape: tuple[int, int], sigma: float) -> Map:
-    """The density of gaze: a sum of Gaussians at the gaze points, divided by its sum (Droste et al. 2019).
-
-    Args:
-        points: gaze points `(n, 2)`, row and column in pixels of the map, where pixel `(i, j)` covers `[i, i + 1) x
-            [j, j + 1)` and is valued at its centre; `x, y` normalised to the frame are `(y * h, x * w)`. Points
-            outside add their tail.
-        shape: `(h, w)` of the map.
-        sigma: standard deviation in pixels, about 1 degree of visual angle in the literature.
-
-    Returns:
-        A map `(h, w)`, float64, sum 1.
-
-    Raises:
-        ValueError: no points, a coordinate that is not finite, a sigma that is not positive, or all points too far
-            outside.
-    """
-    where = _as_float(points, "points")
-    if where.ndim != 2 or where.shape[1] != 2 or not len(where):
-        raise ValueError(
-            f"points must be an array (n, 2) of row and column with n at least 1, not of shape {where.shape}"
-        )
-    if not np.isfinite(where).all():
-        raise ValueError("points hold NaN or infinite coordinates: drop lost gaze samples first")
-    if not (np.isfinite(sigma) and sigma > 0):
-        raise ValueError(f"sigma must be a positive number of pixels, not {sigma}")
-    height, width = shape
-    rows = np.exp(-0.5 * ((np.arange(height) + 0.5 - where[:, :1]) / sigma) ** 2)
-    columns = np.exp(-0.5 * ((np.arange(width) + 0.5 - where[:, 1:]) / sigma) ** 2)
-    density = rows.T @ columns
-    total = density.sum()
-    if total <= 0:
-        raise ValueError(
-            f"all points lie too far outside the {height} x {width} map: check that they are (row, column) in pixels"
-        )
-    return np.asarray(density / total, dtype=np.float64)
 
 
 def _blocks(p: Map, q: Map) -> Iterator[tuple[Map, Map]]:
@@ -290,60 +251,3 @@ def _nss(values: Map, mean: float, energy: float, size: int, ddof: int) -> float
 def _is_constant(energy: float, mean: float, size: int) -> bool:
     """Whether a sum of squares about the mean is no more than the rounding of the mean leaves of a constant map."""
     return bool(energy <= size * (32 * MIT_EPS * mean) ** 2)
-
-
-def _check_densities(p: Map, q: Map, sum_p: float, sum_q: float) -> None:
-    for name, values, total in (("prediction", p, sum_p), ("truth", q, sum_q)):
-        if values.min() < 0:
-            raise ValueError(f"{name} holds negative values, and a density cannot: give probabilities, not logits")
-        if total <= 0:
-            raise ValueError(f"{name} sums to 0: a density needs mass somewhere")
-
-
-def _pair(prediction: ArrayLike, truth: ArrayLike) -> tuple[Map, Map, float, float]:
-    (p, sum_p), (q, sum_q) = _as_map(prediction, "prediction"), _as_map(truth, "truth")
-    if p.shape != q.shape:
-        raise ValueError(f"prediction is {p.shape} and truth is {q.shape}: resize one to the other first")
-    return p, q, sum_p, sum_q
-
-
-def _as_map(values: ArrayLike, name: str) -> tuple[Map, float]:
-    """The map in float64 and its sum, which also tells whether all is finite."""
-    array = _as_float(values, name)
-    if array.ndim != 2 or array.size == 0:
-        raise ValueError(f"{name} must be one map (h, w), not of shape {array.shape}: score frames one by one")
-    total = float(array.sum())
-    if not np.isfinite(total):
-        raise ValueError(f"{name} holds NaN or infinite values, or sums to more than a float64 holds")
-    return array, total
-
-
-def _as_float(values: ArrayLike, name: str) -> Map:
-    try:
-        return np.ascontiguousarray(values, dtype=np.float64)
-    except (TypeError, ValueError, RuntimeError) as error:  # such as a bfloat16 tensor, or one on a GPU
-        raise ValueError(
-            f"{name} cannot be read as numbers ({error}): give a NumPy array or a float32 tensor on the CPU"
-        ) from error
-
-
-def _fixations(truth: ArrayLike, shape: tuple[int, ...], name: str) -> tuple[NDArray[np.intp], NDArray[np.intp]]:
-    try:
-        array: NDArray[Any] = np.asarray(truth)
-    except (TypeError, ValueError, RuntimeError) as error:
-        raise ValueError(f"{name} cannot be read as fixations ({error}): give a NumPy array") from error
-    if array.shape == shape and (array.dtype == bool or shape[1] != 2):
-        rows, columns = np.nonzero(array)
-    elif array.ndim == 2 and array.shape[1] == 2 and array.dtype != bool:
-        if not np.isfinite(array).all():
-            raise ValueError(f"{name} holds NaN or infinite coordinates: drop lost gaze samples first")
-        rows, columns = np.floor(array).astype(np.intp).T
-        if (rows < 0).any() or (columns < 0).any() or (rows >= shape[0]).any() or (columns >= shape[1]).any():
-            raise ValueError(f"{name} has fixations outside the {shape[0]} x {shape[1]} map: drop them first")
-    else:
-        raise ValueError(
-            f"{name} must be a fixation map {shape} or an array (n, 2) of row and column, not {array.shape}"
-        )
-    if not len(rows):
-        raise ValueError(f"{name} holds no fixation")
-    return rows, columns

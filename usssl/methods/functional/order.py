@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import cache
 from itertools import permutations
 
 import torch
@@ -27,7 +28,12 @@ def order_label(permutation: tuple[int, ...]) -> int:
     Args:
         permutation: `permutation[k]` is the true index of the frame shown at slot k.
     """
-    return order_classes(len(permutation)).index(min(permutation, permutation[::-1]))
+    return _ranks(len(permutation))[min(permutation, permutation[::-1])]
+
+
+@cache
+def _ranks(frames: int) -> dict[tuple[int, ...], int]:
+    return {classed: rank for rank, classed in enumerate(order_classes(frames))}
 
 
 @in_full_precision
