@@ -45,8 +45,8 @@ class OrderTransformArguments(MethodArguments):
     """Arguments of `order_transform`; ranges are ours, as the paper states none.
 
     Attributes:
-        variant: parallel (the order of the clip's frames is told, then that of its transformed copy's, each from its
-            own frames; the transformation by a head of its own) or sequential (of the copy alone, in one head with the
+        variant: parallel (the clip and its transformed copy are shuffled alike and each is put in order; another head
+            tells the transformation) or sequential (the copy alone is shuffled, and one head tells its order and the
             transformation).
         transform_weight: weight lambda of the transform loss beside the order loss.
         crop: smallest and largest part of the sector, in each direction, that a view shows.
