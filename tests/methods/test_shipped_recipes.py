@@ -1,4 +1,4 @@
-"""Each method has a small and a paper-scale recipe; each builds, and each paper-scale value says whose it is."""
+"""Each method has a small and a paper-scale recipe; each builds; values say whose they are."""
 
 from __future__ import annotations
 
@@ -16,6 +16,7 @@ from usssl.recipe import PretrainRecipe, read_recipe
 RECIPES = Path(__file__).resolve().parent.parent.parent / "recipes"
 PRETRAINING = [path for path in sorted(RECIPES.rglob("*.yaml")) if re.search(r"^method:", path.read_text(), re.M)]
 PAPER = sorted((RECIPES / "paper").glob("*.yaml"))
+MARKED = sorted({*PAPER, *(path for path in PRETRAINING if "Each value is marked" in path.read_text())})
 
 
 @pytest.mark.parametrize("scale", ["small", "paper"])
@@ -38,11 +39,16 @@ def test_a_recipe_builds_its_method(path: Path) -> None:
         augment.check(recipe.data.stored_size, recipe.data.clip.frames)
 
 
-@pytest.mark.parametrize("path", PAPER, ids=lambda path: path.name)
-def test_every_paper_scale_value_says_where_it_comes_from(path: Path) -> None:
+@pytest.mark.parametrize("path", MARKED, ids=lambda path: str(path.relative_to(RECIPES)))
+def test_every_value_says_where_it_comes_from(path: Path) -> None:
     for line in path.read_text().splitlines():
         if re.match(r"\s*\w+:\s*[^\s#]", line):
             assert re.search(r"# (paper|code|sister|ours)\b", line), line
+            assert not re.search(r"# ours: \d", line), f"reads as if another value were ours: {line}"
+
+
+def test_small_recipes_of_released_code_are_marked() -> None:
+    assert {path.stem for path in MARKED if path.parent.name == "small"} >= {"cep", "cvrl", "vtdl"}
 
 
 @pytest.mark.parametrize("path", PAPER, ids=lambda path: path.name)
