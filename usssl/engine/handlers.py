@@ -29,7 +29,8 @@ class MetricsLogger:
 
     A line holds step, epoch, the mean of each named loss since the last line, lr, clips_per_s, and data_wait: the share
     of the time that was spent waiting for data. Every few lines, and at the end, it also holds what `measures` find,
-    which takes longer.
+    which takes longer. What is not a finite number, such as the time between clips whose times are not known, is left
+    out: JSON has no word for it.
     """
 
     def __init__(
@@ -54,12 +55,13 @@ class MetricsLogger:
         engine.add_event_handler(Events.COMPLETED, self._close)
         engine.add_event_handler(Events.EXCEPTION_RAISED, self._close)
 
-    def log(self, values: dict[str, Any], *, draw: bool = True) -> None:
-        """Writes one line of values at the present step, and draws them in TensorBoard."""
+    def log(self, values: dict[str, float], *, draw: bool = True) -> None:
+        """Writes one line of the finite values at the present step, and draws them in TensorBoard."""
         step = self.training.state.step
+        values = {name: value for name, value in values.items() if math.isfinite(value)}
         line = {"step": step, "epoch": round(step / self.training.steps_per_epoch, 3), **values}
         self.file = self.file or self.run.open_metrics()
-        self.file.write(json.dumps(line) + "\n")
+        self.file.write(json.dumps(line, allow_nan=False) + "\n")
         if self.writer and draw:
             # All values are one event: `add_scalar` makes and queues one of each.
             summary = self.summary(value=[self.summary.Value(tag=name, simple_value=v) for name, v in values.items()])
@@ -103,12 +105,20 @@ class MetricsLogger:
 
 
 def means_of(outputs: Sequence[Mapping[str, Tensor]]) -> dict[str, float]:
-    """The mean of each named scalar over steps, not all of which need have it; read from the device in one go."""
+    """The mean of each named scalar over the steps at which it is finite; read from the device in one go.
+
+    Args:
+        outputs: of each step, not all of which need have every name.
+
+    Returns:
+        A value for every name that any step has: NaN where none is finite, so that all ranks have the same names.
+    """
     values = torch.stack([value for output in outputs for value in output.values()]).tolist()
     named: dict[str, list[float]] = {}
     for name, value in zip((name for output in outputs for name in output), values, strict=True):
         named.setdefault(name, []).append(value)
-    return {name: statistics.fmean(found) for name, found in named.items()}
+    finite = {name: [value for value in found if math.isfinite(value)] for name, found in named.items()}
+    return {name: statistics.fmean(found) if found else math.nan for name, found in finite.items()}
 
 
 class Progress:

@@ -14,7 +14,7 @@ from usssl.data import Store, resolve_source
 from usssl.engine.batches import ClipBatches, read_ahead
 from usssl.engine.collapse import CollapseMonitor
 from usssl.engine.devices import resolve
-from usssl.engine.handlers import Checkpoints, MetricsLogger, Progress, Validation
+from usssl.engine.handlers import Checkpoints, MetricsLogger, Progress, Validation, means_of
 from usssl.engine.ranks import (
     OtherRank,
     Share,
@@ -162,15 +162,12 @@ def measure_method(
     """The method's losses and measures on held-out cines, each named `val_…`; the same clips at every call."""
     device = next(method.parameters()).device
     method.eval()
-    sums: dict[str, Tensor] = {}
-    steps = max(1, clips // batches.batch_size)
+    outputs: list[dict[str, Tensor]] = []
     share = Share(batches)
-    for step in range(steps):
+    for step in range(max(1, clips // batches.batch_size)):
         with torch.autocast(device.type, torch.bfloat16, enabled=bf16):
-            losses = method(method.views(share[step].to(device), batches.seed))
-        for name, value in losses.items():
-            sums[f"val_{name}"] = sums.get(f"val_{name}", 0.0) + value / steps
-    return mean_over_ranks({name: float(value) for name, value in sums.items()})
+            outputs.append(method(method.views(share[step].to(device), batches.seed)))
+    return {f"val_{name}": value for name, value in mean_over_ranks(means_of(outputs)).items()}
 
 
 def _forward(method: Method, seed: int) -> Any:

@@ -155,12 +155,16 @@ def average_gradients(model: nn.Module, loss: Tensor) -> float:
 
 
 def mean_over_ranks(values: Mapping[str, float]) -> dict[str, float]:
-    """Numbers averaged over ranks; every rank must call it, with the same names."""
+    """Numbers averaged over the ranks at which they are finite, NaN where at none.
+
+    Every rank must call it, with the same names.
+    """
     if ranks() == 1:
         return dict(values)
     device = "cuda" if dist.get_backend() == "nccl" else "cpu"
     own = torch.tensor([list(values.values())], dtype=torch.float64, device=device)
-    found: list[float] = gather(own).mean(dim=0).tolist()
+    every = gather(own)
+    found: list[float] = every.where(every.isfinite(), torch.nan).nanmean(dim=0).tolist()
     return dict(zip(values, found, strict=True))
 
 
