@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 import torch
 
@@ -73,6 +75,16 @@ def test_absolute_is_centre_and_size():
     encoded = Encodings(mode="absolute", max_shift_s=2.0).absolute(B)
     assert encoded["crop"].values[0].tolist() == pytest.approx([0.6, 0.35, 0.6, 0.5])
     assert encoded["time"].values.item() == pytest.approx(1.25)
+
+
+@pytest.mark.parametrize("unit", ["share", "mm"])
+def test_an_absolute_crop_lies_within_the_frame_that_was_cropped(unit):
+    """The middle half of the lower right quarter of the original frame, which is 50 mm high and 100 mm wide."""
+    seen = view([(0.625, 0.625, 0.875, 0.875)], spacing=0.25)
+    source = replace(seen.source, window=torch.tensor([[0.5, 0.5, 1.0, 1.0]]))
+    encoded = Encodings(kinds=("crop",), crop_unit=unit).absolute(replace(seen, source=source))["crop"]
+    expected = {"share": [0.5, 0.5, 0.5, 0.5], "mm": [25.0, 12.5, 25.0, 12.5]}[unit]
+    assert encoded.values[0].tolist() == pytest.approx(expected)
 
 
 def test_only_what_is_asked_for_is_supplied_and_its_width_is_known():

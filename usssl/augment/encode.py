@@ -92,7 +92,8 @@ class Encodings(BaseModel):
         kinds: any of time, crop, flip, speed; none is the plain contrastive baseline.
         mode: relative, from one view to the other, or absolute, of each view by itself.
         crop_form: corners of the boxes, or shift of the centre and log ratio of the sizes ("detector").
-        crop_unit: shares of the original frame, or mm; clips without spacing then have no crop encoding.
+        crop_unit: shares of the original frame (absolute: of the frame that was cropped), or mm; clips without spacing
+            then have no crop encoding.
         max_shift_s: unit of the time shift, seconds.
         sinusoids: further numbers of the time shift in seconds: sines and cosines (`sinusoid`); 0 for none.
         shuffled: give each pair the encodings of another pair of the batch, the control of methods/cate, section 8.
@@ -120,8 +121,11 @@ class Encodings(BaseModel):
         return self._encoded({kind: values[kind]() for kind in self.kinds})
 
     def absolute(self, view: View) -> dict[str, Encoding]:
-        """The encodings of one view by itself, by kind; the crop is centre and size."""
-        boxes = _boxes(view, self.crop_unit)
+        """The encodings of one view by itself, by kind; the crop is centre and size within the frame that was cropped.
+
+        In the original frame the crop would tell where the stored frames lie in it, which is each cine's own.
+        """
+        boxes = _boxes_within(view, self.crop_unit)
         values = {
             "time": lambda: self._time(view.start_s[:, None]),
             "crop": lambda: torch.cat(_centre_and_size(boxes), dim=1),
@@ -153,6 +157,12 @@ def _boxes(view: View, unit: str) -> Tensor:
     if unit == "share":
         return view.box
     return view.box * view.frame_mm.flip(1).repeat(1, 2)
+
+
+def _boxes_within(view: View, unit: str) -> Tensor:
+    low, high = view.source.window[:, :2], view.source.window[:, 2:]
+    boxes = view.box - low.repeat(1, 2)
+    return boxes * (1 / (high - low) if unit == "share" else view.frame_mm.flip(1)).repeat(1, 2)
 
 
 def _centre_and_size(boxes: Tensor) -> tuple[Tensor, Tensor]:

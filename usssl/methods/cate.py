@@ -14,6 +14,7 @@ from torch import Tensor, nn
 
 from usssl.arguments import ClipArguments, Fraction, Positive
 from usssl.augment import Encoding, Encodings, View, ViewAugmentation
+from usssl.augment.depth import DepthChange
 from usssl.augment.presets import cate
 from usssl.data.sampling import IndependentPair
 from usssl.methods.base import Clips, MethodArguments
@@ -139,14 +140,16 @@ class CATE(ViewMethod):
 
         Relative: the query of either direction is told the way to the other view, the key nothing. Absolute: each query
         is told its own view, and each key those of its own facts that are drawn alike for all cines; its time, speed or
-        crop in mm would tell cines of different length, frame rate or depth apart.
+        crop in mm, or a crop that follows the sector, would tell cines of different length, frame rate, depth or
+        sector apart.
         """
         encodings = self.arguments.encodings
         if encodings.mode == "relative":
             sides = {"query_a": encodings.relative(a, b), "query_b": encodings.relative(b, a)}
         else:
             sides = {"query_a": encodings.absolute(a), "query_b": encodings.absolute(b)}
-            safe = {"flip"} | ({"crop"} if encodings.crop_unit == "share" else set())
+            alike = encodings.crop_unit == "share" and not self._crops_follow_the_sector
+            safe = {"flip", "crop"} if alike else {"flip"}
             for side, view in (("key_a", a), ("key_b", b)):
                 told = encodings.absolute(view)
                 sides[side] = {kind: encoding for kind, encoding in told.items() if kind in safe}
@@ -155,6 +158,11 @@ class CATE(ViewMethod):
             for side, told in sides.items()
             for kind, encoding in told.items()
         }
+
+    @property
+    def _crops_follow_the_sector(self) -> bool:
+        ops = [op for view in self.chosen_augmentations() for op in view.ops]
+        return any(isinstance(op, DepthChange) or getattr(op, "within", None) == "sector" for op in ops)
 
     # -- head and loss -----------------------------------------------------------------------------------------
 

@@ -98,8 +98,8 @@ def test_supplied_encodings_get_gradient_and_others_none(kind: str) -> None:
         ((0, 90), (1.313262, 1.313262), 1.313262),
     ],
 )
-def test_the_toy_of_the_cate_page(told, losses, mean: float) -> None:
-    """Features at 0 and 60 degrees, keys rotated by 90 and 0; a head that rotates queries by what it is told."""
+def test_the_loss_of_queries_turned_by_what_they_are_told(told, losses, mean: float) -> None:
+    """Figures of methods/cate, property 4: features at 0 and 60 degrees, keys turned by 90 and 0. No head in it."""
 
     def at(*degrees: float) -> Tensor:
         return torch.tensor([[math.cos(math.radians(d)), math.sin(math.radians(d))] for d in degrees]).double()
