@@ -52,6 +52,12 @@ def test_overrides_reach_any_key_and_are_typed() -> None:
         ("encoder.name=r3d18", r"encoder.name: order_transform needs .*each frame by itself.* r3d18 sees frames"),
         ("encoder.name=slowonly50", r"encoder.name: order_transform .* slowonly50 sees"),
         ("encoder.name=resnet", r"unknown encoder 'resnet'; known are: "),
+        ("schedule.name=steps", r"schedule: `name: steps` and `milestones` go together"),
+        ("schedule.milestones=[120]", r"schedule: `name: steps` and `milestones` go together"),
+        ("schedule={name: steps, milestones: [0]}", r"schedule.milestones.0: .*greater than 0"),
+        ("schedule={name: steps, milestones: [2, 2]}", r"schedule.milestones: each milestone should be later"),
+        ("schedule={name: steps, milestones: [1], warmup_epochs: 2}", r"schedule: .*should not lie within"),
+        ("schedule={name: steps, milestones: [1], factor: 0}", r"schedule.factor: .*greater than 0"),
         ("seed.x=1", r"seed.x: 'seed' is not a block of keys"),
     ],
 )

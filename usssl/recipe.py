@@ -21,6 +21,7 @@ from usssl.arguments import (
 )
 from usssl.augment import AugmentArguments
 from usssl.errors import RecipeError, UsageError
+from usssl.schedule import ScheduleArguments
 
 
 class DataArguments(Arguments):
@@ -106,13 +107,6 @@ class OptimizerArguments(Arguments):
     lr_batch: Positive | None = None
     momentum: Fraction = 0.9
     weight_decay: NonNegative = 1e-4
-
-
-class ScheduleArguments(Arguments):
-    """The learning rate over time: linear warm-up, then constant or a cosine to zero."""
-
-    name: Literal["cosine", "constant"] = "cosine"
-    warmup_epochs: NonNegative = 1
 
 
 class TrainerArguments(Arguments):

@@ -17,7 +17,8 @@ from torch.optim import SGD, AdamW, Optimizer
 from usssl.engine.ranks import average_gradients, seed_step
 from usssl.errors import UssslError
 from usssl.methods.parts.gather import ranks
-from usssl.recipe import OptimizerArguments, Recipe, ScheduleArguments
+from usssl.recipe import OptimizerArguments, Recipe
+from usssl.schedule import learning_rate
 
 Forward = Callable[[Any, int], dict[str, Tensor]]
 
@@ -86,16 +87,6 @@ def scaled_lr(optimizer: OptimizerArguments, batch_size: int) -> float:
         batch_size: clips a step, of all ranks together.
     """
     return optimizer.lr * batch_size / (optimizer.lr_batch or batch_size)
-
-
-def learning_rate(schedule: ScheduleArguments, lr: float, step: int, steps_per_epoch: int, steps: int) -> float:
-    """The learning rate of a step: linear warm-up, then the schedule; a pure function of the step."""
-    warmup = schedule.warmup_epochs * steps_per_epoch
-    if step < warmup:
-        return lr * (step + 1) / warmup
-    if schedule.name == "constant":
-        return lr
-    return lr * 0.5 * (1 + math.cos(math.pi * (step - warmup) / max(1, steps - warmup)))
 
 
 class QuietTrainer(Trainer):
