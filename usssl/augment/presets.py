@@ -1,7 +1,8 @@
 """The augmentations of the methods, as their pages in `methods/` have them; one tuple of views a method.
 
 Where a page states ranges for natural video and others for ultrasound, `ultrasound` chooses. Ranges that a page marks
-as not found are its recommendations. Colour jitter and grey are listed after blur, with which they commute.
+as not found are its recommendations. Colour jitter and grey are listed after blur, before which the pages have them:
+the two commute, but only where no value is clipped.
 """
 
 from __future__ import annotations
