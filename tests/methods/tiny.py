@@ -79,7 +79,11 @@ def fake_views(name: str, batch: int = 8, seed: int = 1) -> dict[str, Tensor]:
 
     views = {
         "cvrl": lambda: {"first": clips(), "second": clips()},
-        "vtdl": lambda: {"anchor": clips(), "positive": clips(), "negative": clips()},
+        "vtdl": lambda: {
+            **{name: clips() for name in ("anchor", "positive", "negative")},
+            "negative_overlap": torch.arange(batch).float() / (batch - 1),
+            "negative_shift_s": torch.where(torch.arange(batch) < 3, torch.nan, 0.5),
+        },
         "cep": lambda: {"snippets": clips(3), "key": clips()},
         "order_transform": lambda: _order_views(batch, seed),
         "cate": lambda: {

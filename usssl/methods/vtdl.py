@@ -108,13 +108,20 @@ class VTDL(ViewMethod):
         return vtdl(self.clip.size, tca=self.arguments.tca, **self.view_switches)
 
     def views(self, clips: Clips, seed: int) -> dict[str, Tensor]:
-        """`anchor`, `positive` and `negative`, `(batch, time, channels, height, width)`, and the `cine` of each."""
+        """`anchor`, `positive` and `negative`, `(batch, time, channels, height, width)`, and the `cine` of each.
+
+        Beside them what a short cine brings about: `negative_overlap`, the share of the negative's frames that are
+        frames of the anchor, and `negative_shift_s`, the time from one to the other, NaN where not known.
+        """
         anchor, positive, negative = self.augmented(clips, seed)
+        shift = (negative.start_s - anchor.start_s).abs().float()
         return {
             "anchor": normalised(anchor),
             "positive": normalised(positive),
             "negative": normalised(negative),
             "cine": clips.cines,
+            "negative_overlap": shared_frames(clips.frames[:, 0], clips.frames[:, 2]),
+            "negative_shift_s": shift.to(clips.cines.device),
         }
 
     # -- heads and loss ----------------------------------------------------------------------------------------
@@ -137,7 +144,7 @@ class VTDL(ViewMethod):
         """One InfoNCE over the positive, the queue and the hard negative (methods/vtdl, section 5).
 
         The positive and the hard negative are normalised in the same mixture of clips, so that their batch statistics
-        do not tell them apart.
+        do not tell them apart. A negative that shows no frame but the anchor's is none: it would be the positive again.
         """
         arguments, cine = self.arguments, views["cine"]
         groups = usable_groups(arguments.bn_groups, len(cine))
@@ -156,12 +163,19 @@ class VTDL(ViewMethod):
             allowed=self.queue.allowed(cine) if arguments.mask_same_cine else None,
             normalise=False,
         )
+        another = views["negative_overlap"] < 1
+        if n is not None:
+            hard = logits[:, -1:].masked_fill(~another[:, None], -torch.inf)
+            logits = torch.cat([logits[:, :-1], hard], dim=1)
         loss = nn.functional.cross_entropy(logits, logits.new_zeros(len(logits)).long())
         found = {"loss": loss, "positive_cosine": (q * k).sum(dim=1).mean()}
         if n is not None:
             found["negative_cosine"] = (q * n).sum(dim=1).mean()
+            found["negative_overlap"] = views["negative_overlap"].mean()
+            found["negative_shift_s"] = views["negative_shift_s"].nanmean()
             if arguments.margin_weight:
-                margin = nn.functional.triplet_margin_loss(q, k, n)
+                margins = nn.functional.triplet_margin_loss(q, k, n, reduction="none")
+                margin = (another * margins).mean()
                 found |= {"margin_loss": margin, "loss": loss + arguments.margin_weight * margin}
         self.keep_keys(k, cine)
         return found | {"pair_accuracy": (logits.argmax(dim=1) == 0).float().mean()}
@@ -171,3 +185,14 @@ class VTDL(ViewMethod):
         m = momentum_at(progress, self.arguments.momentum, self.arguments.momentum_end)
         self.target.follow(m, encoder=self.encoder, head=self.head)
         self.enqueue(self.queue)
+
+
+def shared_frames(anchor: Tensor, negative: Tensor) -> Tensor:
+    """The share of the negative's frames that the anchor shows too, pixel by pixel: `(batch,)`, 0 to 1.
+
+    Args:
+        anchor: `(batch, time, channels, height, width)`, as stored.
+        negative: the same.
+    """
+    seen = [(anchor == frame[:, None]).flatten(2).all(dim=2).any(dim=1) for frame in negative.unbind(dim=1)]
+    return torch.stack(seen, dim=1).float().mean(dim=1)
