@@ -8,6 +8,7 @@ import torch
 from tests.methods.tiny import CLIP, TinyEncoder, build, fake_views
 from usssl import methods
 from usssl.arguments import ClipArguments
+from usssl.augment import ClipBatch, Seeds
 from usssl.methods.functional import nt_xent
 from usssl.models import encoders
 
@@ -44,12 +45,25 @@ def test_the_loss_is_nt_xent_of_both_views_summed_over_directions() -> None:
 
 
 def test_every_frame_of_both_views_gets_gradient() -> None:
-    method, views = build("cvrl"), fake_views("cvrl")
-    for name in ("first", "second"):
-        views[name].requires_grad_()
+    encoder = encoders.build("r3d50", channels=1, width=1 / 16)
+    method, views = methods.build("cvrl", encoder=encoder, clip=CLIP, hidden=16, dim=8), fake_views("cvrl")
+    for view in ("first", "second"):
+        views[view] = torch.cat([views[view], views[view].flip(1)], dim=1).requires_grad_()
     method(views)["loss"].backward()
-    for name in ("first", "second"):
-        assert (views[name].grad.abs().sum(dim=(0, 2, 3, 4)) > 0).all()
+    for view in ("first", "second"):
+        assert views[view].grad.shape[:2] == (8, 8)
+        assert (views[view].grad.abs().sum(dim=(2, 3, 4)) > 0).all()
+
+
+@pytest.mark.parametrize("ultrasound", [True, False])
+def test_views_of_permuted_frames_are_permuted_views(ultrasound: bool) -> None:
+    """One draw a clip, and nothing looks at neighbouring frames or at the statistics of a frame's place."""
+    pixels = torch.randint(0, 256, (8, 4, 1 if ultrasound else 3, 40, 40), dtype=torch.uint8)
+    order, seeds = [2, 0, 3, 1], Seeds.for_samples(0, 0, range(8))
+    for view in build("cvrl", ultrasound=ultrasound, flip=0.5).augmentations():
+        torch.testing.assert_close(
+            view(ClipBatch(pixels[:, order]), seeds).pixels, view(ClipBatch(pixels), seeds).pixels[:, order]
+        )
 
 
 def test_swapping_views_or_permuting_cines_changes_nothing() -> None:
