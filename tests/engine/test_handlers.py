@@ -5,16 +5,19 @@ from __future__ import annotations
 import json
 import math
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
 import pytest
 import torch
+from ignite.engine import Engine
 
 import usssl
 from tests.cines import shape_frames
 from usssl.engine import ranks
-from usssl.engine.handlers import means_of
+from usssl.engine.handlers import KeepBest, means_of
+from usssl.engine.training import TrainingState
 
 
 def test_a_mean_is_of_the_steps_that_have_a_finite_value() -> None:
@@ -33,6 +36,17 @@ def test_a_mean_over_ranks_is_of_the_ranks_that_have_a_finite_value(monkeypatch:
     found = ranks.mean_over_ranks({"loss": 1.0, "shift_s": math.nan, "none": math.nan})
     assert (found["loss"], found["shift_s"]) == (4, 1)
     assert math.isnan(found["none"])
+
+
+def test_an_epoch_whose_measure_is_not_known_gives_way_to_one_whose_measure_is() -> None:
+    model, state = torch.nn.Linear(1, 1), TrainingState(torch.nn.Linear(1, 1), torch.optim.SGD([torch.zeros(1)]))
+    training = SimpleNamespace(model=model, state=state, steps_per_epoch=1)
+    logger = SimpleNamespace(log=lambda values: None, _reset=lambda: None)
+    measures = iter([math.nan, 0.5, math.nan, 0.4])
+    best = KeepBest(training, lambda: {"f1": next(measures)}, "f1", higher_is_better=True, logger=logger)  # type: ignore[arg-type]
+    for state.step in range(1, 5):
+        best._look(Engine(lambda *_: None))
+    assert (state.kept["best"]["f1"], state.kept["best"]["epoch"]) == (0.5, 2)
 
 
 def test_metrics_are_strict_json_where_times_are_not_known(tmp_path: Path, pretrain_recipe: dict[str, Any]) -> None:

@@ -247,7 +247,8 @@ class KeepBest:
         self.training.model.train()
         self.logger._reset()
         best = self.training.state.kept.get("best")
-        if best is None or self.sign * (found[self.metric] - best[self.metric]) > 0:
+        value = found[self.metric]
+        if best is None or math.isnan(best[self.metric]) or self.sign * (value - best[self.metric]) > 0:
             weights = {name: tensor.detach().clone() for name, tensor in self.training.model.state_dict().items()}
             epoch = self.training.state.step // self.training.steps_per_epoch
-            self.training.state.kept["best"] = {self.metric: found[self.metric], "epoch": epoch, "weights": weights}
+            self.training.state.kept["best"] = {self.metric: value, "epoch": epoch, "weights": weights}
