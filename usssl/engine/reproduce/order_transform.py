@@ -1,10 +1,10 @@
 """order_transform's claim: learning order and transformation helps find planes and saliency with few labels.
 
 Unlabelled phantom sweeps are learned from, a run a seed, as `recipes/fetal.yaml` does but longer, from more patients
-and from frames up to 18 apart. Then two labelled cines, about one example of each plane, teach planes and saliency, and
-test patients are measured: with the encoder as it is (`linear`), and with all weights fine-tuned (`fewlabel`). Both
-arms go through the same protocols of `usssl evaluate`, with the same choices of two labelled cines; a value is the mean
-over these choices.
+and from frames up to 18 apart. Then eight labelled cines, about four examples of each plane, teach planes and saliency,
+and test patients are measured: with the encoder as it is (`linear`), and with all weights fine-tuned (`fewlabel`). Both
+arms go through the same protocols of `usssl evaluate`, with the same choices of labelled cines; a value is the mean
+over these choices. Seeds 0 to 3 served to choose how many cines are labelled and are not among those reported.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from usssl.engine.pretraining import pretrain
 from usssl.engine.reproduce.claim import Claim, Comparison, Metric
 from usssl.recipe import PretrainRecipe, read_recipe
 
-PATIENTS, LABELLED_CINES = 192, 2
+PATIENTS, LABELLED_CINES = 192, 8
 EPOCHS, CLIPS_PER_EPOCH = 30, 1920
 METRICS = {"planes": ("macro_f1",), "saliency": ("kld", "nss")}
 
@@ -103,7 +103,7 @@ CLAIM = Claim(
     source="Jiao et al., ISBI 2020, abstract; protocols after Droste et al., IPMI 2019",
     data=f"{PATIENTS} phantom fetal sweeps, one a patient, without labels; labels of {LABELLED_CINES} cines",
     arms=ARMS,
-    seeds=(0, 1, 2, 3),
+    seeds=(4, 5, 6, 7),
     metrics=_metrics(),
     comparisons=tuple(Comparison("pretrained", RANDOM, metric.name) for metric in _metrics()),
     measure=measure,
