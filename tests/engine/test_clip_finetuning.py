@@ -195,7 +195,8 @@ def test_grey_weights_start_an_encoder_of_colour(planes_recipe: dict[str, Any], 
 
 
 def test_the_few_label_protocol_takes_a_pretrainings_data(pretrain_recipe: dict[str, Any]) -> None:
-    recipe = read_recipe(pretrain_recipe, {"data.kind": "natural", "encoder.name": "r3d18"})
+    content = pretrain_recipe | {"method": {"name": "cvrl"}}
+    recipe = read_recipe(content, {"data.kind": "natural", "encoder.name": "r3d18"})
     found = trial_recipe(recipe, Trial("fewlabel", "planes", 2, "random", 0, "random"))  # type: ignore[arg-type]
     assert (found.data.color, found.data.clip, found.data.labelled_cines) == ("rgb", recipe.data.clip, 2)
 
