@@ -123,7 +123,7 @@ def finetune(
     store = open_data(typed)
     task = build_task(typed, store)
     chosen = labelled_cines(task, split_cines(store, "train"), typed.data.labelled_cines, typed.seed)
-    typed = resolve(typed, clips_per_epoch=64 * len(chosen)).model_copy(update={"encoder": arguments})
+    typed = resolve(typed.model_copy(update={"encoder": arguments}), clips_per_epoch=64 * len(chosen))
     build_model(typed, task, weights)  # refuses weights and clips that do not fit before there is a run
     run = Run.create(out, typed, resume=resume)
     if run.finished:

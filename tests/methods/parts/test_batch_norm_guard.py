@@ -6,7 +6,7 @@ import pytest
 import torch
 from torch import nn
 
-from usssl.methods.parts import in_groups, in_mixed_groups
+from usssl.methods.parts import batch_norm, in_groups, in_mixed_groups
 from usssl.methods.parts.batch_norm import has_batch_norm, mixed_order, usable_groups
 
 
@@ -15,6 +15,14 @@ from usssl.methods.parts.batch_norm import has_batch_norm, mixed_order, usable_g
 )
 def test_groups_divide_the_batch_and_hold_two_clips_at_least(wanted: int, batch: int, groups: int) -> None:
     assert usable_groups(wanted, batch) == groups
+
+
+@pytest.mark.parametrize("wanted", [2, 4, 8])
+@pytest.mark.parametrize("whole", range(4, 65, 2))
+def test_two_ranks_find_the_groups_that_one_finds(wanted: int, whole: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    alone = usable_groups(wanted, whole)
+    monkeypatch.setattr(batch_norm, "ranks", lambda: 2)
+    assert usable_groups(wanted, whole // 2) == alone
 
 
 def companions(encode, batch: int) -> torch.Tensor:

@@ -34,14 +34,15 @@ _ranks_together: ContextVar[int | None] = ContextVar("_ranks_together", default=
 def usable_groups(wanted: int, batch: int) -> int:
     """The most groups, at most `wanted`, into which the batch of all ranks can be split.
 
-    A group holds at least two clips. Each rank holds whole groups, or each group is the clips of as many whole ranks;
-    so the number is the same on any number of ranks that divides `wanted` or that `wanted` divides, if clips suffice.
+    A group holds at least two clips. Each rank holds whole groups, or each group is the clips of as many whole ranks.
+    Divisors of `wanted` come first: one rank, two and four find the same number where `wanted` is a power of two.
 
     Args:
         wanted: groups asked for.
         batch: clips on each rank.
     """
-    for groups in range(min(wanted, batch * ranks() // 2), 1, -1):
+    possible = range(2, min(wanted, batch * ranks() // 2) + 1)
+    for groups in sorted(possible, key=lambda groups: (wanted % groups > 0, -groups)):
         within_ranks = groups % ranks() == 0 and batch % (groups // ranks()) == 0
         if within_ranks or ranks() % groups == 0:
             return groups
