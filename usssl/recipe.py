@@ -381,4 +381,7 @@ def _block_arguments(block: str, content: Mapping[str, Any], where: str) -> Any:
         raise RecipeError(f"{where}: `{block}:` needs a name, one of: {', '.join(room.names())}")
     if name not in room.names():
         raise RecipeError(f"{where}: unknown {block} {name!r}{_nearest(str(name), room.names())}")
-    return room.get(name).Arguments
+    try:
+        return room.get(name).Arguments
+    except RecipeError as error:
+        raise RecipeError(f"{where}: {error}") from error

@@ -18,6 +18,8 @@ from usssl.recipe import read_recipe
         ("r3d18", "auto", "fp32"),
         ("r2plus1d18", "auto", "fp32"),
         ("r3d18", "bf16", "bf16"),
+        ("r3d18", "fp32", "fp32"),
+        ("resnet18", "bf16", "bf16"),
     ],
 )
 def test_auto_is_not_bf16_for_3d_convolutions_on_a_cpu(
@@ -26,11 +28,14 @@ def test_auto_is_not_bf16_for_3d_convolutions_on_a_cpu(
     precision: str,
     pretrain_recipe: dict[str, Any],
     monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
 ) -> None:
     monkeypatch.setattr(devices, "fast_bf16", lambda device: True)
     content = pretrain_recipe | {"method": {"name": "cvrl"}}
     recipe = read_recipe(content, {"encoder.name": encoder, "trainer.precision": given, "trainer.device": "cpu"})
     assert resolve(recipe, clips_per_epoch=8).trainer.precision == precision
+    warned = "warning: trainer.precision is bf16, in which r3d18's 3-D convolutions" in capsys.readouterr().err
+    assert warned is ((encoder, given) == ("r3d18", "bf16"))
 
 
 def test_clip_encoders_convolve_in_3d_and_frame_encoders_do_not() -> None:

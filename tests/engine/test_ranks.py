@@ -138,6 +138,16 @@ def torchrun(*arguments: str) -> subprocess.CompletedProcess[str]:
     return subprocess.run(command, capture_output=True, text=True, timeout=240, env=environment, check=False)
 
 
+@pytest.mark.slow
+def test_an_encoder_that_cannot_be_built_is_said_once(source: Path, tmp_path: Path) -> None:
+    recipe, out = tmp_path / "recipe.yaml", tmp_path / "run"
+    recipe.write_text(yaml.safe_dump(recipe_of("cvrl", source)))
+    refused = torchrun("-m", "usssl", "pretrain", str(recipe), "encoder.name=resnet", "-o", str(out))
+    assert refused.returncode
+    assert refused.stderr.count("unknown encoder 'resnet'") == 1
+    assert not out.exists()
+
+
 STOPS = """
 import os, sys
 from usssl.cli import main

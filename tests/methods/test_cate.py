@@ -8,8 +8,10 @@ import pytest
 import torch
 
 from tests.methods.tiny import build, fake_views
+from usssl.arguments import ClipArguments
 from usssl.augment import Encoding, ViewAugmentation
 from usssl.methods import Clips, Method
+from usssl.methods.cate import CATEArguments
 
 
 class Constant(torch.nn.Module):
@@ -125,6 +127,12 @@ def test_keys_are_told_what_is_drawn_alike_for_all_cines() -> None:
         method.augment = (ViewAugmentation(ops=[op, resize]),) * 2
         views = method.views(clips_within(windows()), seed=0)
         assert {name for name in views if name.startswith("key_b")} == {"key_b/flip"}
+
+
+def test_the_mlp_head_has_no_attention_heads_to_share_its_width_out() -> None:
+    CATEArguments(head="mlp", width=7, heads=4).check(ClipArguments())
+    with pytest.raises(ValueError, match=r"method.width: 7 should be a multiple of method.heads, 4"):
+        CATEArguments(width=7, heads=4).check(ClipArguments())
 
 
 def test_without_encodings_the_head_has_none_and_the_gap_is_nothing() -> None:

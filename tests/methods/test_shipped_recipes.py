@@ -12,6 +12,7 @@ import yaml
 from usssl import methods
 from usssl.engine.pretraining import build_method
 from usssl.recipe import PretrainRecipe, read_recipe
+from usssl.schedule import learning_rate
 
 RECIPES = Path(__file__).resolve().parent.parent.parent / "recipes"
 PRETRAINING = [path for path in sorted(RECIPES.rglob("*.yaml")) if re.search(r"^method:", path.read_text(), re.M)]
@@ -57,6 +58,22 @@ def test_every_paper_scale_value_is_there(path: Path) -> None:
     unused = {"labelled_cines"} | (set() if recipe["schedule"]["name"] == "steps" else {"milestones", "factor"})
     for block in ("data", "encoder", "method", "optimizer", "schedule", "trainer"):
         assert set(recipe[block]) - set(given[block]) <= unused, "labelled_cines is of fine-tuning"
+
+
+@pytest.mark.parametrize("path", PRETRAINING, ids=lambda path: str(path.relative_to(RECIPES)))
+def test_a_recipe_says_that_the_kind_sets_ranges_only_where_it_does(path: Path) -> None:
+    recipe, text = read_recipe(path), path.read_text()
+    assert isinstance(recipe, PretrainRecipe)
+    if methods.get(recipe.method.name).preset is None:
+        assert "ranges of augmentation" not in text
+    elif path.parent.name in ("small", "paper"):
+        assert "ranges of augmentation" in text
+
+
+def test_the_rate_of_the_sister_work_is_a_tenth_in_its_last_two_epochs() -> None:
+    recipe = read_recipe(RECIPES / "paper" / "order_transform.yaml")
+    rates = [learning_rate(recipe.schedule, recipe.optimizer.lr, epoch, 1, 8) for epoch in range(8)]
+    assert rates == pytest.approx([0.1] * 6 + [0.01] * 2)
 
 
 PAGES = sorted((RECIPES.parent / "docs" / "methods").glob("*.md"))

@@ -195,7 +195,7 @@ def test_every_method_learns_to_tell_easy_cines_apart(name: str) -> None:
             found.setdefault(part, []).append(value.item())
     loss = found["contrast_loss" if name == "cep" else "loss"]
     assert sum(loss[-10:]) < 0.9 * sum(loss[5:15]), loss
-    assert method.watched[-1][0].shape == (16, 12)
+    assert method.watched[-1].features.shape == (16, 12)
 
 
 def test_methods_take_rgb_clips_too(store: Store) -> None:

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import re
+from pathlib import Path
+
 import pytest
 import torch
 from torch import Tensor, nn
@@ -52,6 +55,17 @@ def test_parameters_round_to_the_published_number(name: str) -> None:
     channels, classes, published, digits, _ = ROUNDED[name]
     encoder = built(name, channels)
     assert round((parameters(encoder) + (encoder.dim + 1) * classes) / 1e6, digits) == published
+
+
+@pytest.mark.parametrize("name", encoders.names())
+def test_the_parameters_that_docstring_and_page_state_are_counted(name: str, repository: Path) -> None:
+    counted = f"{parameters(built(name, 3)) / 1e6:.1f}"
+    stated = re.findall(r"([\d.]+) M parameters", encoders._BUILDERS[name].__doc__ or "")
+    assert stated == [] if name.startswith("sononet") else stated == [counted]
+    page = (repository / "docs" / "encoders.md").read_text()
+    rows = [[cell.strip() for cell in line.split("|")] for line in page.splitlines() if line.startswith("| `")]
+    (row,) = [row for row in rows if f"`{name}`" in row[1] and len(row) == 9]  # seven columns, between two bars
+    assert row[6].removesuffix(" M").split(", ")[re.findall(r"`(\w+)`", row[1]).index(name)] == counted
 
 
 def test_two_streams_of_i3d_have_the_published_number() -> None:

@@ -82,6 +82,29 @@ def test_weights_of_something_else_are_refused(tmp_path: Path) -> None:
         read_port(tmp_path / "list.pth")
 
 
+@pytest.mark.parametrize(
+    "content", [b"", b"no weights", b"seed: 0\n", b"\x80\x02c\xcf\n", "cut", "models"], ids=lambda content: str(content)
+)
+def test_a_file_that_is_no_checkpoint_is_refused_in_one_own_sentence(content: bytes | str, tmp_path: Path) -> None:
+    path = tmp_path / "odd.pth"
+    if content == "models":
+        torch.save(nn.Linear(2, 2), path)
+    elif isinstance(content, str):
+        torch.save(port(16).state_dict(), path)
+        path.write_bytes(path.read_bytes()[:1000])
+    else:
+        path.write_bytes(content)
+    with pytest.raises(UsageError) as refused:
+        read_port(path)
+    said = "it is damaged or no checkpoint of tensors; give a .pth file of the port"
+    assert str(refused.value) == f"cannot read the SonoNet weights {path}: {said}"
+
+
+def test_a_missing_file_is_said_to_be_missing(tmp_path: Path) -> None:
+    with pytest.raises(UsageError, match=r"none.pth: No such file or directory; give a .pth file of the port"):
+        read_port(tmp_path / "none.pth")
+
+
 def test_a_pickle_that_runs_code_is_refused(tmp_path: Path) -> None:
     class Bomb:
         def __reduce__(self) -> tuple[object, tuple[str]]:

@@ -87,9 +87,10 @@ def test_dicom_headers_carry_the_fake_patient(collection):
 
 
 def test_workers_change_nothing(collection, tmp_path):
-    generate_samples(tmp_path, cines=2, video_format="dicom", workers=2, **SMALL)
+    folder = tmp_path / "Größe 1"
+    generate_samples(folder, cines=2, seed=np.int64(0), video_format="dicom", workers=2, **SMALL)
     for name in ("p0001_01.dcm", "p0002_01.dcm"):
-        assert (tmp_path / "cines" / name).read_bytes() == (collection / "cines" / name).read_bytes()
+        assert (folder / "cines" / name).read_bytes() == (collection / "cines" / name).read_bytes()
 
 
 def test_what_is_complete_is_kept_and_what_is_missing_is_made(tmp_path):

@@ -5,10 +5,9 @@ A third party adds one through the entry-point group `usssl.methods`; see `docs/
 
 from __future__ import annotations
 
-from functools import cache
-from importlib.metadata import EntryPoint, entry_points
 from typing import Any
 
+from usssl import extensions
 from usssl.arguments import ClipArguments
 from usssl.augment import ViewAugmentation
 from usssl.errors import RecipeError
@@ -19,27 +18,33 @@ from usssl.models.encoders import Encoder
 
 __all__ = ["Clips", "Method", "MethodArguments", "build", "functional", "get", "names"]
 
-
-@cache
-def _entry_points() -> dict[str, EntryPoint]:
-    return {point.name: point for point in entry_points(group="usssl.methods")}
+_GROUP = "usssl.methods"
 
 
 def names() -> list[str]:
-    """The names of all installed methods, sorted."""
-    return sorted(_entry_points())
+    """The names of all installed methods, sorted; none is imported."""
+    return sorted(extensions.entries(_GROUP))
 
 
 def get(name: str) -> type[Method]:
     """The class of a method.
 
     Raises:
-        RecipeError: no method of that name is installed.
+        RecipeError: no method of that name is installed, or what is installed is none.
     """
-    if name not in _entry_points():
+    if name not in extensions.entries(_GROUP):
         raise RecipeError(f"unknown method {name!r}; installed are: {', '.join(names())}")
-    method: type[Method] = _entry_points()[name].load()
-    return method
+    method = extensions.load(_GROUP, name)
+    if not _derives(method, Method):
+        raise extensions.faulty(_GROUP, name, "is no class derived from usssl.methods.Method")
+    if not _derives(getattr(method, "Arguments", None), MethodArguments):
+        raise extensions.faulty(_GROUP, name, "has no Arguments derived from usssl.methods.MethodArguments")
+    found: type[Method] = method
+    return found
+
+
+def _derives(kind: Any, base: type) -> bool:
+    return isinstance(kind, type) and issubclass(kind, base)
 
 
 def build(

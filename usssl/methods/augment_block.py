@@ -43,7 +43,8 @@ def fill_in(
     shared = {
         key: getattr(arguments, key) for key in ("consistent", *switches_of(method.preset)) if hasattr(arguments, key)
     }
-    filled = {key: value for key, value in shared.items() if key in known and value is not None}
+    filled: dict[str, Any] = {"ultrasound": kind == "ultrasound"} if "ultrasound" in known else {}
+    filled |= {key: value for key, value in shared.items() if key in known and value is not None}
     augment = AugmentArguments.model_validate({**filled, **written})
     for key, value in shared.items():
         here = getattr(augment, key)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
-from typing import ClassVar, Self
+from typing import ClassVar, NamedTuple, Self
 
 import torch
 from torch import Tensor, nn
@@ -102,14 +102,28 @@ class Clips:
         )
 
 
+class Watched(NamedTuple):
+    """What a method showed of a training step, without gradient.
+
+    Attributes:
+        features: pooled, `(batch, dim)`.
+        cines: `(batch,)`; which cine each is of.
+        embedding: what the loss compares, `(batch, dim)`; None where the method shows none.
+    """
+
+    features: Tensor
+    cines: Tensor
+    embedding: Tensor | None = None
+
+
 class Method(nn.Module):
     """Base of the methods. A method knows no file, no device and no optimiser.
 
     Attributes:
         encoder: what is kept after pretraining.
         augment: what the recipe's `augment:` block gives in place of the method's own augmentations; None otherwise.
-        watched: pooled features `(batch, dim)` and the cine `(batch,)` of each, of the last training step, or of as
-            many as its `maxlen`, so that the run can tell when they collapse; empty where a method shows none.
+        watched: what `watch` was shown in the last training step, or in as many as its `maxlen`, so that the run can
+            tell when it collapses; empty where a method shows nothing.
     """
 
     Arguments: ClassVar[type[MethodArguments]]
@@ -124,7 +138,7 @@ class Method(nn.Module):
         self.encoder = encoder
         self.clip = clip
         self.augment: tuple[ViewAugmentation, ...] | None = None
-        self.watched: deque[tuple[Tensor, Tensor]] = deque(maxlen=1)
+        self.watched: deque[Watched] = deque(maxlen=1)
 
     def sampler(self) -> Sampler:
         """Draws the clips of a sample from one cine."""
@@ -154,10 +168,16 @@ class Method(nn.Module):
         """The loss, as `loss`, beside its named parts and measures, each a scalar."""
         raise NotImplementedError
 
-    def watch(self, features: Tensor, cines: Tensor) -> None:
-        """Shows the run the pooled features of one view of each clip; call it in `forward`."""
+    def watch(self, features: Tensor, cines: Tensor, embedding: Tensor | None = None) -> None:
+        """Shows the run one view of each sample, so that it can tell when all look alike; call it in `forward`.
+
+        Args:
+            features: of the encoder, pooled, `(batch, dim)`.
+            cines: `(batch,)`; which cine each is of.
+            embedding: what the loss compares, `(batch, dim)`: a head may collapse where the encoder does not.
+        """
         if self.training:
-            self.watched.append((features.detach(), cines))
+            self.watched.append(Watched(features.detach(), cines, None if embedding is None else embedding.detach()))
 
     def after_step(self, progress: float) -> None:
         """Called after each optimiser step with the share of the training that is done; does nothing by default.

@@ -76,7 +76,12 @@ class CATEArguments(CropArguments):
     bn_groups: Positive = 4
 
     def check(self, clip: ClipArguments) -> None:
-        """Refuses paces that cannot be drawn."""
+        """Refuses paces that cannot be drawn, and tokens that the attention heads cannot share out."""
+        if self.head == "transformer" and self.width % self.heads:
+            raise ValueError(
+                f"method.width: {self.width} should be a multiple of method.heads, {self.heads}, where method.head is "
+                "transformer"
+            )
         if self.max_step is not None and (self.step_s is not None or self.max_step < clip.step):
             raise ValueError(
                 f"method.max_step: {self.max_step} should be at least data.clip.step, {clip.step}, and stand without "
@@ -177,27 +182,32 @@ class CATE(ViewMethod):
     def _queued(self) -> bool:
         return self.arguments.negatives == "queue"
 
+    @property
+    def bn_groups(self) -> int:
+        """As asked for with a queue; without one batch statistics are over the whole batch."""
+        return self.arguments.bn_groups if self._queued else 1
+
     def _in_batch(self, views: dict[str, Tensor], told: dict[str, Told]) -> tuple[Tensor, Tensor, Tensor]:
         h_a, h_b = self.pooled(torch.cat([views["a"], views["b"]])).chunk(2)
-        self.watch(h_a, views["cine"])
         k_a, k_b = gather(self.head(h_a, told["key_a"])), gather(self.head(h_b, told["key_b"]))
 
-        def loss(side_a: Told, side_b: Told) -> tuple[Tensor, Tensor]:
-            q_a, q_b = gather(self.head(h_a, side_a)), gather(self.head(h_b, side_b))
+        def loss(own_a: Tensor, own_b: Tensor) -> tuple[Tensor, Tensor]:
+            q_a, q_b = gather(own_a), gather(own_b)
             there = info_nce(q_a, k_b, self.arguments.temperature, normalise=False)
             back = info_nce(q_b, k_a, self.arguments.temperature, normalise=False)
             return (there + back) / 2, pair_accuracy(q_a, k_b)
 
-        found, accuracy = loss(told["query_a"], told["query_b"])
+        own_a, own_b = self.head(h_a, told["query_a"]), self.head(h_b, told["query_b"])
+        self.watch(h_a, views["cine"], own_a)
+        found, accuracy = loss(own_a, own_b)
         with torch.no_grad():
-            other, _ = loss(_rolled(told["query_a"]), _rolled(told["query_b"]))
+            other, _ = loss(self.head(h_a, _rolled(told["query_a"])), self.head(h_b, _rolled(told["query_b"])))
         return found, accuracy, other - found.detach()
 
     def _with_queue(self, views: dict[str, Tensor], told: dict[str, Told]) -> tuple[Tensor, Tensor, Tensor]:
         arguments, cine = self.arguments, views["cine"]
-        groups = usable_groups(arguments.bn_groups, len(cine))
+        groups = usable_groups(self.bn_groups, len(cine))
         h_a, h_b = (in_groups(self.pooled, views[view], groups) for view in ("a", "b"))
-        self.watch(h_a, cine)
         with torch.no_grad():
             k_a, k_b = (
                 self.target("head", in_mixed_groups(self._target_features, views[view], groups), told[f"key_{view}"])
@@ -205,8 +215,7 @@ class CATE(ViewMethod):
             )
         allowed = self.queue.allowed(cine) if arguments.mask_same_cine else None
 
-        def loss(side_a: Told, side_b: Told) -> tuple[Tensor, Tensor]:
-            q_a, q_b = self.head(h_a, side_a), self.head(h_b, side_b)
+        def loss(q_a: Tensor, q_b: Tensor) -> tuple[Tensor, Tensor]:
             there, back = (
                 info_nce(q, k, arguments.temperature, self.queue.keys, allowed=allowed, normalise=False)
                 for q, k in ((q_a, k_b), (q_b, k_a))
@@ -214,9 +223,11 @@ class CATE(ViewMethod):
             best = (q_a @ self.queue.keys.T).amax(dim=1)
             return (there + back) / 2, ((q_a * k_b).sum(dim=1) > best).float().mean()
 
-        found, accuracy = loss(told["query_a"], told["query_b"])
+        q_a, q_b = self.head(h_a, told["query_a"]), self.head(h_b, told["query_b"])
+        self.watch(h_a, cine, q_a)
+        found, accuracy = loss(q_a, q_b)
         with torch.no_grad():
-            other, _ = loss(_rolled(told["query_a"]), _rolled(told["query_b"]))
+            other, _ = loss(self.head(h_a, _rolled(told["query_a"])), self.head(h_b, _rolled(told["query_b"])))
         self.keep_keys(torch.stack([k_b, k_a], dim=1).flatten(0, 1), cine.repeat_interleave(2))
         return found, accuracy, other - found.detach()
 

@@ -128,10 +128,10 @@ class CEP(ViewMethod):
     def forward(self, views: dict[str, Tensor]) -> dict[str, Tensor]:
         """L_A, L_P and L_C (methods/cep, Loss); `identity_loss` is L_P of predictors that change nothing."""
         arguments, cine = self.arguments, views["cine"]
-        groups = usable_groups(arguments.bn_groups, len(cine))
+        groups = usable_groups(self.bn_groups, len(cine))
         h = in_groups(self._snippets, views["snippets"], groups)
-        self.watch(h[:, 1], cine)
         a, c = (nn.functional.normalize(head(h), dim=-1) for head in (self.appearance, self.cycle))
+        self.watch(h[:, 1], cine, c[:, 1])
         with torch.no_grad():
             target = in_groups(self._target_snippets, views["snippets"], groups)
             k = in_mixed_groups(self._key, views["key"], groups)

@@ -96,7 +96,8 @@ class CVRL(ViewMethod):
     def forward(self, views: dict[str, Tensor]) -> dict[str, Tensor]:
         """NT-Xent over the batch of all ranks."""
         features = self.pooled(torch.cat([views["first"], views["second"]]))
-        self.watch(features.chunk(2)[0], views["cine"])
-        a, b = (gather(z) for z in self.head(features).chunk(2))
+        embedding = self.head(features)
+        self.watch(features.chunk(2)[0], views["cine"], embedding.chunk(2)[0])
+        a, b = (gather(z) for z in embedding.chunk(2))
         loss = nt_xent(a, b, self.arguments.temperature, reduction=self.arguments.reduction)
         return {"loss": loss, "pair_accuracy": pair_accuracy(a, b)}

@@ -73,6 +73,12 @@ class ViewMethod(Method):
         return {"frames": self.clip.frames, **step}
 
     @property
+    def bn_groups(self) -> int:
+        """Groups in which batch statistics are asked for; 1 where they are over the whole batch."""
+        groups: int = getattr(self._switches, "bn_groups", 1)
+        return groups
+
+    @property
     def view_switches(self) -> dict[str, Any]:
         """The switches that the method's augmentation takes."""
         switches: dict[str, Any] = {"ultrasound": self._switches.ultrasound is not False, "flip": self._switches.flip}

@@ -147,10 +147,10 @@ class VTDL(ViewMethod):
         do not tell them apart. A negative that shows no frame but the anchor's is none: it would be the positive again.
         """
         arguments, cine = self.arguments, views["cine"]
-        groups = usable_groups(arguments.bn_groups, len(cine))
+        groups = usable_groups(self.bn_groups, len(cine))
         h = in_groups(self.pooled, views["anchor"], groups)
-        self.watch(h, cine)
         q = self.project(h)
+        self.watch(h, cine, q)
         with torch.no_grad():
             k = in_mixed_groups(self.embed_key, views["positive"], groups)
         n = in_mixed_groups(self.embed, views["negative"], groups) if arguments.triplet else None

@@ -5,12 +5,17 @@ Every encoder maps clips to features of one form, so that frame, clip and map he
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+import inspect
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from functools import wraps
 
+import torch
 from torch import Tensor, nn
 
+from usssl import extensions
 from usssl.errors import RecipeError
 
+_GROUP = "usssl.encoders"
 _BUILDERS: dict[str, Callable[..., Encoder]] = {}
 
 
@@ -94,9 +99,9 @@ def register(name: str) -> Callable[[Callable[..., Encoder]], Callable[..., Enco
 
 
 def names() -> list[str]:
-    """The names that `build` knows, sorted."""
+    """The names that `build` knows, sorted; encoders of other packages are not imported."""
     _load()
-    return sorted(_BUILDERS)
+    return sorted({*_BUILDERS, *extensions.entries(_GROUP)})
 
 
 def build(name: str, channels: int = 1, width: float = 1.0, **arguments: int) -> Encoder:
@@ -109,18 +114,53 @@ def build(name: str, channels: int = 1, width: float = 1.0, **arguments: int) ->
         arguments: what the encoder itself takes, such as `output_stride`: pixels to one cell of the feature map.
 
     Raises:
-        RecipeError: unknown name.
+        RecipeError: unknown name, an entry point of another package that is no encoder, or an encoder whose builder
+            does not take one of the arguments.
         ValueError: an output stride that the encoder cannot have.
     """
     _load()
     if name not in _BUILDERS:
-        raise RecipeError(f"unknown encoder {name!r}; known are: {', '.join(names())}")
-    return _BUILDERS[name](channels=channels, width=width, **arguments)
+        _BUILDERS[name] = _of_another_package(name)
+    builder = _BUILDERS[name]
+    _check_taken(name, builder, arguments)
+    return builder(channels=channels, width=width, **arguments)
 
 
 def scaled(channels: Sequence[int], width: float) -> list[int]:
     """Channel counts times a width, rounded, and at least 4."""
     return [max(4, round(count * width)) for count in channels]
+
+
+def _check_taken(name: str, builder: Callable[..., Encoder], arguments: Iterable[str]) -> None:
+    taken = inspect.signature(builder).parameters
+    if any(parameter.kind is parameter.VAR_KEYWORD for parameter in taken.values()):
+        return
+    for argument in arguments:
+        if argument not in taken:
+            raise RecipeError(
+                f"the builder of the encoder {name!r} takes no {argument}, which fine-tuning asks for; add that "
+                "argument, or choose another encoder"
+            )
+
+
+def _of_another_package(name: str) -> Callable[..., Encoder]:
+    if name not in extensions.entries(_GROUP):
+        raise RecipeError(f"unknown encoder {name!r}; known are: {', '.join(names())}")
+    with torch.device("cpu"):  # encoders are looked at on the meta device, where no constant of a module may end
+        builder = extensions.load(_GROUP, name)
+    try:
+        inspect.signature(builder).bind(channels=1, width=1.0)
+    except (TypeError, ValueError) as error:
+        raise extensions.faulty(_GROUP, name, f"builds nothing of channels and width ({error})") from error
+
+    @wraps(builder, updated=())
+    def build_checked(**arguments: float) -> Encoder:
+        encoder = builder(**arguments)
+        if not isinstance(encoder, Encoder):
+            raise extensions.faulty(_GROUP, name, f"makes a {type(encoder).__name__}, which is no Encoder")
+        return encoder
+
+    return build_checked
 
 
 def _load() -> None:

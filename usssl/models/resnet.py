@@ -86,5 +86,5 @@ def r3d18(channels: int, width: float, output_stride: int | None = None) -> Clip
 
 @register("r3d34")
 def r3d34(channels: int, width: float, output_stride: int | None = None) -> ClipResNet:
-    """R3D-34: 512 features, 63.3 M parameters."""
+    """R3D-34: 512 features, 63.5 M parameters."""
     return ClipResNet(_network(3, "basic", (3, 4, 6, 3), channels, width), 16, output_stride)

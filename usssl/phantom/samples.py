@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-import multiprocessing
 import os
-import signal
-from collections.abc import Iterator, Sequence
-from concurrent.futures import FIRST_COMPLETED, ProcessPoolExecutor, wait
-from concurrent.futures.process import BrokenProcessPool
+from collections.abc import Generator, Sequence
+from concurrent.futures import FIRST_COMPLETED, ThreadPoolExecutor, wait
+from contextlib import ExitStack, closing
 from itertools import islice
 from pathlib import Path
 from typing import Literal
@@ -17,6 +15,7 @@ import cv2
 from usssl.errors import OutputError, UsageError
 from usssl.phantom.records import CineOrder, is_complete, write_cine
 from usssl.phantom.tables import check_collection, write_tables
+from usssl.phantom.worker import WorkerError, start_worker, write_elsewhere
 from usssl.progress import say, track
 
 VideoFormat = Literal["mp4", "dicom", "both"]
@@ -77,8 +76,9 @@ def generate_samples(
     ]
     missing = [order for order in orders if not is_complete(order)]
     try:
-        for _ in track(_run(missing, _processes(workers, len(missing))), "Simulating cines", len(missing), "cine"):
-            pass
+        with closing(_run(missing, _processes(workers, len(missing)))) as written:
+            for _ in track(written, "Simulating cines", len(missing), "cine"):
+                pass
     finally:
         # What is finished is listed even when the work is interrupted.
         write_tables(folder)
@@ -107,13 +107,13 @@ def _processes(workers: int | None, jobs: int) -> int:
     return max(1, min(workers or cores, jobs))
 
 
-def _run(orders: Sequence[CineOrder], processes: int) -> Iterator[None]:
+def _run(orders: Sequence[CineOrder], processes: int) -> Generator[None, None, None]:
     """Writes the cines, and yields after each."""
     if processes > 1:
         try:
             yield from _run_parallel(orders, processes)
             return
-        except BrokenProcessPool:
+        except WorkerError:
             say("Simulating cines: worker processes cannot be started or died; going on in this process")
             orders = [order for order in orders if not is_complete(order)]
     threads = cv2.getNumThreads()
@@ -126,23 +126,20 @@ def _run(orders: Sequence[CineOrder], processes: int) -> Iterator[None]:
         cv2.setNumThreads(threads)
 
 
-def _run_parallel(orders: Sequence[CineOrder], processes: int) -> Iterator[None]:
-    pool = ProcessPoolExecutor(processes, multiprocessing.get_context("spawn"), initializer=_start_worker)
-    waiting = iter(orders)
-    # No more are handed out than are worked on: what is handed out is finished even after Ctrl-C.
-    running = {pool.submit(write_cine, order) for order in islice(waiting, processes)}
-    try:
+def _run_parallel(orders: Sequence[CineOrder], processes: int) -> Generator[None, None, None]:
+    with ExitStack() as stack:
+        workers = [stack.enter_context(start_worker()) for _ in range(processes)]
+        threads = stack.enter_context(ThreadPoolExecutor(processes))
+        waiting = iter(orders)
+        # No more are handed out than are worked on: what is handed out is finished even after Ctrl-C.
+        running = {
+            threads.submit(write_elsewhere, worker, order): worker
+            for worker, order in zip(workers, waiting, strict=False)
+        }
         while running:
-            done, running = wait(running, return_when=FIRST_COMPLETED)
+            done, _ = wait(running, return_when=FIRST_COMPLETED)
             for future in done:
+                worker = running.pop(future)
                 future.result()
                 yield
-            running |= {pool.submit(write_cine, order) for order in islice(waiting, len(done))}
-    finally:
-        pool.shutdown(wait=True, cancel_futures=True)
-
-
-def _start_worker() -> None:
-    # Ctrl-C reaches every process of the terminal; the parent decides, workers finish the cine at hand.
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
-    cv2.setNumThreads(1)
+                running |= {threads.submit(write_elsewhere, worker, order): worker for order in islice(waiting, 1)}

@@ -49,6 +49,35 @@ def usable_groups(wanted: int, batch: int) -> int:
     return 1
 
 
+def groups_in_words(wanted: int, batch: int) -> str | None:
+    """What to tell a person of the groups that `usable_groups` finds: None where they are those asked for.
+
+    Args:
+        wanted: groups asked for.
+        batch: clips on each rank.
+    """
+    groups = usable_groups(wanted, batch)
+    if groups == wanted:
+        return None
+    whole = f"a batch of {batch * ranks()}{f' on {ranks()} ranks' if ranks() > 1 else ''}"
+    if groups > 1:
+        return (
+            f"batch statistics in {groups} groups instead of {wanted}: {whole} does not divide into {wanted} of at "
+            "least two clips"
+        )
+    larger = range(batch + 1, batch + 2 * wanted + 1)
+    best = max(larger, key=lambda clips: usable_groups(wanted, clips))
+    mend = (
+        f"make trainer.batch_size {best * ranks()}"
+        if usable_groups(wanted, best) > 1
+        else f"make method.bn_groups {ranks()}, or train on another number of ranks"
+    )
+    return (
+        f"warning: batch statistics in 1 group instead of {wanted}, so that the guard against what they give away is "
+        f"off: {whole} divides neither into {wanted} of at least two clips nor into fewer; {mend}"
+    )
+
+
 def in_groups(encode: Encode, clips: Tensor, groups: int) -> Tensor:
     """Encodes this rank's clips in consecutive groups, each with its own statistics.
 
