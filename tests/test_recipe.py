@@ -58,6 +58,8 @@ def test_overrides_reach_any_key_and_are_typed() -> None:
         ("schedule={name: steps, milestones: [2, 2]}", r"schedule.milestones: each milestone should be later"),
         ("schedule={name: steps, milestones: [1], warmup_epochs: 2}", r"schedule: .*should not lie within"),
         ("schedule={name: steps, milestones: [1], factor: 0}", r"schedule.factor: .*greater than 0"),
+        ("method={name: cate, heads: 3}", r"method.width: 256 should be a multiple of method.heads, 3"),
+        ("method={name: cate, width: 7}", r"method.width: 7 should be a multiple of method.heads, 4"),
         ("seed.x=1", r"seed.x: 'seed' is not a block of keys"),
     ],
 )

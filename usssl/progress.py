@@ -20,13 +20,13 @@ def set_quiet(quiet: bool) -> None:
 
 
 def is_quiet() -> bool:
-    """Whether `set_quiet` silenced this process."""
-    return _quiet
+    """Whether `set_quiet` silenced this process, or it has no standard error."""
+    return _quiet or sys.stderr is None
 
 
 def say(message: str) -> None:
     """Prints one line for a person on standard error, unless quiet."""
-    if not _quiet:
+    if not is_quiet():
         print(message, file=sys.stderr, flush=True)
 
 
@@ -41,7 +41,7 @@ def track(items: Iterable[T], description: str, total: int | None = None, unit: 
     """
     if total is None and isinstance(items, Sized):
         total = len(items)
-    if _quiet:
+    if is_quiet():
         yield from items
     elif sys.stderr.isatty():
         from tqdm import tqdm

@@ -137,7 +137,7 @@ class Progress:
         self.bar: Any = None
         self.begun = self.last = time.monotonic()
         self.first = self.training.state.step
-        if sys.stderr.isatty() and not progress.is_quiet():
+        if not progress.is_quiet() and sys.stderr.isatty():
             from tqdm import tqdm
 
             steps = self.training.steps

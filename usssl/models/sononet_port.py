@@ -10,7 +10,6 @@ fits our frames of about unit variance.
 
 from __future__ import annotations
 
-import pickle
 import re
 from collections.abc import Mapping
 from pathlib import Path
@@ -35,8 +34,10 @@ def read_port(path: str | Path) -> dict[str, Tensor]:
     """
     try:
         state = torch.load(path, map_location="cpu", weights_only=True)
-    except (OSError, EOFError, RuntimeError, pickle.UnpicklingError) as error:
-        reason = next(iter(str(error).splitlines()), type(error).__name__)
+    except Exception as error:  # whatever torch comes upon in a file that is no checkpoint
+        reason = "it is damaged or no checkpoint of tensors"
+        if isinstance(error, OSError) and error.strerror:
+            reason = error.strerror
         raise UsageError(f"cannot read the SonoNet weights {path}: {reason}; give a .pth file of the port") from None
     if not isinstance(state, Mapping):
         raise UsageError(f"{path} holds no state dict; give a .pth file of the port")
