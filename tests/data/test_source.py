@@ -4,12 +4,15 @@ import subprocess
 import sys
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 
+from usssl import progress
 from usssl.data import index_folders, prepare, resolve_source
-from usssl.errors import UsageError
+from usssl.data.part import prepare_cine
+from usssl.errors import CineError, UsageError
 
 SIZE = (24, 40)
 WriteCine = Callable[..., Path]
@@ -101,6 +104,40 @@ def test_a_folder_without_cines_or_a_list_with_a_missing_one_is_a_sentence(cines
         resolve_source(tmp_path / "empty", size=SIZE, workers=0)
     with pytest.raises(UsageError, match="there is no folder"):
         resolve_source([cines, tmp_path / "gone"], size=SIZE, workers=0)
+
+
+def test_a_file_is_no_source_and_said_to_be_there(cines: Path) -> None:
+    for source in (cines / "0.mkv", [cines, cines / "0.mkv"]):
+        with pytest.raises(UsageError, match=r"0\.mkv is a file: name the folder that holds it"):
+            resolve_source(source, size=SIZE, workers=0)
+
+
+def test_what_cannot_be_read_is_noted_each_time(
+    cines: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    noted: list[str] = []
+    resolve_source(cines, size=SIZE, workers=0, note=noted.append)
+    assert noted == []
+    (cines / "broken.mp4").write_bytes(b"")
+
+    def prepare_some(item: dict[str, Any]) -> dict[str, Any]:
+        if item["path"] == "0.mkv":
+            raise CineError(item["path"], "it is damaged")
+        return prepare_cine(item)
+
+    monkeypatch.setattr("usssl.data.part.prepare_cine", prepare_some)
+    monkeypatch.setattr(progress, "_quiet", False)
+    for time in (1, 2):
+        noted.clear()
+        capsys.readouterr()
+        resolve_source(cines, size=(24, 44), workers=0, note=noted.append)
+        assert [line.partition(";")[0] for line in noted] == [
+            f"1 file of {cines} cannot be read",
+            "1 file cannot be decoded",
+        ]
+        said = capsys.readouterr().err
+        assert noted[0] in said
+        assert (noted[1] in said) is (time == 1)
 
 
 def test_a_store_of_another_size_is_refused(cines: Path, tmp_path: Path) -> None:

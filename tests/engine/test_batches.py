@@ -8,9 +8,9 @@ import torch
 
 from usssl.cine import write_video
 from usssl.data import index_folders, open_store, prepare
-from usssl.data.sampling import IndependentPair, OrderClips, Snippets
+from usssl.data.sampling import IndependentPair, OrderClips, Sampler, Snippets, Timeline
 from usssl.data.store import Store
-from usssl.engine.batches import ClipBatches
+from usssl.engine.batches import ClipBatches, loops
 from usssl.errors import UsageError
 
 CINES = 7
@@ -90,6 +90,28 @@ def test_cines_that_offer_no_clip_are_left_out_and_counted(store):
     assert batches(store, OrderClips(stride=3)).skipped == 1, "the short one"
     with pytest.raises(UsageError, match=r"none of the 7 cines offers a clip of 4 frames .* lower data\.clip\.step"):
         batches(store, OrderClips(stride=30))
+
+
+def test_one_cine_is_not_called_none_of_one(store):
+    with pytest.raises(UsageError, match=r"^the only cine offers no clip of 4 frames .* lower data\.clip\.step"):
+        ClipBatches(store, [0], OrderClips(stride=30), 4, 0)
+
+
+@pytest.mark.parametrize(
+    ("sampler", "frames"),
+    [
+        (IndependentPair(frames=5, stride=2), 9),
+        (IndependentPair(frames=5, stride=2, max_stride=9), 37),
+        (IndependentPair(frames=5, step_s=0.2), 17),
+        (Snippets(frames=4, stride=1, gap=2), 16),
+        (OrderClips(frames=4, stride=3), 10),
+        (IndependentPair(frames=1, stride=2), 1),
+    ],
+)
+def test_clips_loop_in_cines_shorter_than_the_longest_of_them(sampler: Sampler, frames: int) -> None:
+    assert not loops(sampler, Timeline.regular(frames, 20.0))
+    if frames > 1:
+        assert loops(sampler, Timeline.regular(frames - 1, 20.0))
 
 
 def test_millimetres_are_those_of_the_stored_pixels(store, monkeypatch):

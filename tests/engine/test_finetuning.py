@@ -202,3 +202,11 @@ def test_summary_by_hand() -> None:
     # Student's t with one degree of freedom: 12.706 * sd / sqrt(2), sd = 0.0707 for (0.5, 0.6)
     assert by_arm["a"]["interval"]["high"] == pytest.approx(0.55 + 12.706 * 0.05, abs=1e-3)
     assert by_arm["a"]["difference_to_random"]["mean"] == pytest.approx(0.25)
+
+
+def test_a_gpu_that_is_not_there_is_refused_before_the_data_are_read(
+    tmp_path: Path, planes_recipe: dict[str, Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
+    with pytest.raises(UsageError, match=r"trainer\.device is cuda, but torch finds no CUDA device here"):
+        usssl.finetune(planes_recipe, {"trainer.device": "cuda", "data.source": "nowhere"}, out=tmp_path / "run")

@@ -148,6 +148,16 @@ def test_an_encoder_that_cannot_be_built_is_said_once(source: Path, tmp_path: Pa
     assert not out.exists()
 
 
+@pytest.mark.slow
+def test_data_that_offer_no_clip_are_said_once(source: Path, tmp_path: Path) -> None:
+    recipe, out = tmp_path / "recipe.yaml", tmp_path / "run"
+    recipe.write_text(yaml.safe_dump(recipe_of("order_transform", source)))
+    refused = torchrun("-m", "usssl", "pretrain", str(recipe), "data.clip.step=30", "-o", str(out))
+    assert refused.returncode
+    assert refused.stderr.count("none of the 6 cines offers a clip") == 1
+    assert not out.exists()
+
+
 STOPS = """
 import os, sys
 from usssl.cli import main

@@ -6,7 +6,7 @@ What has to be made on the way lies in the cache, under a name that its content 
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import asdict
 from pathlib import Path
@@ -35,6 +35,7 @@ def resolve_source(
     cines: int = 48,
     seed: int = 0,
     workers: int | None = None,
+    note: Callable[[str], object] = lambda sentence: None,
 ) -> Store:
     """A store with the cines of a source, at a size; made if it is not there yet.
 
@@ -47,6 +48,7 @@ def resolve_source(
         cines: number of generated samples, where the source names none.
         seed: of generated samples.
         workers: worker processes (None: one a core; 0: none).
+        note: is told in a sentence how many files cannot be read or decoded, for a log.
 
     Raises:
         UsageError: the source is missing or holds no readable cine, or is a store of another size, colour or mask.
@@ -54,9 +56,9 @@ def resolve_source(
     """
     framing = Framing(size, bool(mask), color)
     if isinstance(source, str) and source.startswith(SAMPLES):
-        return _from_folders([_samples(source, cines, seed)], framing, workers)
+        return _from_folders([_samples(source, cines, seed)], framing, workers, note)
     if not isinstance(source, str | Path):
-        return _from_folders([Path(folder) for folder in source], framing, workers)
+        return _from_folders([Path(folder) for folder in source], framing, workers, note)
     path = Path(source).expanduser()
     if (path / INDEX).is_file():
         store = open_store(path)
@@ -78,13 +80,22 @@ def resolve_source(
             )
         return store
     if path.is_dir():
-        return _from_folders([path], framing, workers)
+        return _from_folders([path], framing, workers, note)
     if path.suffix == ".parquet":
-        return _from_table(read_catalog(path), framing, workers)
+        return _from_table(read_catalog(path), framing, workers, note)
+    _refuse_file(path)
     raise UsageError(
         f"there is no data source {str(source)!r}: "
         f"name samples:<kind>, a folder of cines, a catalogue (.parquet) or a prepared store"
     )
+
+
+def _refuse_file(path: Path) -> None:
+    if path.is_file():
+        raise UsageError(
+            f"the data source {path} is a file: name the folder that holds it, or one catalogue (.parquet) or prepared "
+            "store"
+        )
 
 
 def _samples(source: str, cines: int, seed: int) -> Path:
@@ -114,8 +125,11 @@ def _version_of_phantoms() -> str:
     return code.hexdigest()[:12]
 
 
-def _from_folders(folders: Sequence[Path], framing: Framing, workers: int | None) -> Store:
+def _from_folders(
+    folders: Sequence[Path], framing: Framing, workers: int | None, note: Callable[[str], object]
+) -> Store:
     for folder in folders:
+        _refuse_file(folder)
         if not folder.is_dir():
             raise UsageError(f"there is no folder {folder}: check the data source")
     name = hashlib.sha256("\0".join(str(folder.resolve()) for folder in folders).encode()).hexdigest()[:32]
@@ -128,17 +142,22 @@ def _from_folders(folders: Sequence[Path], framing: Framing, workers: int | None
             f"there is no readable cine in {where}{reasons}: name a folder of video, DICOM or image sequences"
         )
     if report.failed:
-        say(f"{_files(report.failed)} of {where} cannot be read; the reasons are in {report.failures}")
-    return _from_table(read_catalog(catalog), framing, workers)
+        sentence = f"{_files(report.failed)} of {where} cannot be read; the reasons are in {report.failures}"
+        say(sentence)
+        note(sentence)
+    return _from_table(read_catalog(catalog), framing, workers, note)
 
 
-def _from_table(table: pa.Table, framing: Framing, workers: int | None) -> Store:
+def _from_table(table: pa.Table, framing: Framing, workers: int | None, note: Callable[[str], object]) -> Store:
     stores = cache_folder("stores")
     out = stores / store_key(table, framing)
     known = [] if out.exists() else _stores_of_law(stores, framing)
     report = prepare(table, out, **asdict(framing), known=known, workers=workers)
-    if report.failed and not report.kept:
-        say(f"{_files(report.failed)} cannot be decoded; the reasons are in {report.failures}")
+    if report.failed:
+        sentence = f"{_files(report.failed)} cannot be decoded; the reasons are in {report.failures}"
+        note(sentence)
+        if not report.kept:
+            say(sentence)
     return open_store(out)
 
 

@@ -56,9 +56,12 @@ class ClipBatches(Dataset[Clips]):
             if draws is not None
         }
         if not self._known:
+            whose = (
+                "the only cine offers no clip" if len(cines) == 1 else f"none of the {len(cines)} cines offers a clip"
+            )
             raise UsageError(
-                f"none of the {len(cines)} cines offers a clip of {sampler.frames} frames that moves and whose times "
-                "are known; lower data.clip.step or data.clip.frames"
+                f"{whose} of {sampler.frames} frames that moves and whose times are known; lower data.clip.step or "
+                "data.clip.frames"
             )
         self.cines = sorted(self._known)
         self.skipped = len(cines) - len(self.cines)
@@ -144,6 +147,12 @@ class _Known:
         shrunk = np.array([y1 - y0, x1 - x0]) / store.size
         sector = sector_mask(store, cine) if sectors else within_original(window, store.size)
         return cls(timeline, draws, sector, window, pixel * shrunk)
+
+
+def loops(sampler: Sampler, timeline: Timeline) -> bool:
+    """Whether the longest clips that a sampler draws begin anew in a cine, which is too short to hold them whole."""
+    longest = sampler.model_copy(update={"stride": getattr(sampler, "max_stride", None) or sampler.stride})
+    return any(clip.looped for clip in longest.draw(timeline, np.random.default_rng(0)))
 
 
 def read_ahead(batches: Dataset[B], start: int, stop: int, workers: int) -> DataLoader[B]:

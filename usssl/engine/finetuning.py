@@ -22,7 +22,7 @@ from usssl.augment.seeds import Seeds
 from usssl.cine.clip_windows import windows_with
 from usssl.data import Store
 from usssl.engine.batches import read_ahead, sector_mask
-from usssl.engine.devices import resolve
+from usssl.engine.devices import check_device, resolve
 from usssl.engine.handlers import Checkpoints, KeepBest, MetricsLogger, Progress
 from usssl.engine.pretraining import open_data, split_cines
 from usssl.engine.run import Run, read_weights, write_text
@@ -117,10 +117,12 @@ def finetune(
     typed = read_recipe(recipe, overrides)
     if not isinstance(typed, FinetuneRecipe):
         raise RecipeError("this recipe has `method:`, not `task:`; use `usssl pretrain`")
+    check_device(typed.trainer)
     out = Path(out or Path("runs") / (Path(recipe).stem if isinstance(recipe, str | Path) else typed.task.name))
     Run.check_writable(out)
     arguments, weights = starting_point(typed)
-    store = open_data(typed)
+    told: list[str] = []
+    store = open_data(typed, told.append)
     task = build_task(typed, store)
     chosen = labelled_cines(task, split_cines(store, "train"), typed.data.labelled_cines, typed.seed)
     typed = resolve(typed.model_copy(update={"encoder": arguments}), clips_per_epoch=64 * len(chosen))
@@ -129,6 +131,8 @@ def finetune(
     if run.finished:
         progress.say(f"{run.path} is finished already")
         return run
+    for line in told:
+        run.log(line)
     torch.manual_seed(typed.seed)
     model = build_model(typed, task, weights).to(typed.trainer.device)
     steps_per_epoch = max(1, int(typed.trainer.clips_per_epoch) // typed.trainer.batch_size)

@@ -61,8 +61,23 @@ class Run:
         """Starts a run, or takes up an unfinished one.
 
         Raises:
-            UsageError: the folder holds a run and `resume` is off, or it holds a run of another recipe.
+            UsageError: as `check`.
             OutputError: the folder cannot be written.
+        """
+        run = cls.check(path, recipe, resume=resume)
+        try:
+            (path / "checkpoints").mkdir(parents=True, exist_ok=True)
+            write_text(path / "recipe.yaml", dump_recipe(recipe))
+        except OSError as error:
+            raise OutputError(f"cannot write to {path}: {error.strerror or error}") from None
+        return run
+
+    @classmethod
+    def check(cls, path: Path, recipe: Recipe, *, resume: bool) -> Run:
+        """The run that `create` would start or take up; writes nothing.
+
+        Raises:
+            UsageError: the folder holds a run and `resume` is off, or it holds a run of another recipe, or other files.
         """
         run = cls(path)
         saved = path / "recipe.yaml"
@@ -72,11 +87,6 @@ class Run:
             raise UsageError(f"{path} holds a run of another recipe; choose another -o")
         if path.exists() and not saved.exists() and any(path.iterdir()):
             raise UsageError(f"{path} is not empty and not a run; choose another -o")
-        try:
-            (path / "checkpoints").mkdir(parents=True, exist_ok=True)
-            write_text(saved, dump_recipe(recipe))
-        except OSError as error:
-            raise OutputError(f"cannot write to {path}: {error.strerror or error}") from None
         return run
 
     @classmethod
@@ -130,11 +140,21 @@ class Run:
         partial.replace(target)
 
     def load_checkpoint(self) -> dict[str, Any] | None:
-        """The last training state, or None at the start. No code in the file is run."""
+        """The last training state, or None at the start. No code in the file is run.
+
+        Raises:
+            UsageError: the file cannot be read, or is damaged.
+        """
         target = self.path / "checkpoints" / "last.pt"
         if not target.is_file():
             return None
-        state: dict[str, Any] = torch.load(target, map_location="cpu", weights_only=True)
+        try:
+            state: dict[str, Any] = torch.load(target, map_location="cpu", weights_only=True)
+        except Exception as error:  # whatever torch comes upon in a damaged file
+            reason = error.strerror if isinstance(error, OSError) and error.strerror else "it is damaged"
+            raise UsageError(
+                f"cannot read the checkpoint {target}: {reason}; put back a copy of it, or start anew with another -o"
+            ) from None
         return state
 
     # -- metrics and provenance --------------------------------------------------------------------------------
@@ -185,6 +205,8 @@ def machine() -> dict[str, Any]:
         "platform": f"{platform.system()} {platform.machine()}",
         "kind": "gpu" if gpu else "cpu",
         "cores": os.cpu_count(),
+        "threads": torch.get_num_threads(),
+        "instructions": torch.backends.cpu.get_cpu_capability(),  # rounding differs with them
         "gpu": gpu,
     }
 

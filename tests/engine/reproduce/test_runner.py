@@ -28,9 +28,9 @@ def nothing(arm: str, seed: int, folder: Path) -> Mapping[str, float]:
     return {"m": float("nan")}
 
 
-def toy(measured: object = measure) -> Claim:
+def toy(measured: object = measure, name: str = "toy") -> Claim:
     return Claim(
-        name="toy",
+        name=name,
         statement="with it is better than without",
         source="nowhere",
         data="numbers",
@@ -65,7 +65,9 @@ def test_a_stopped_claim_goes_on(tmp_path: Path) -> None:
     assert found["command"] == "usssl reproduce toy"
     (machine,) = found["machines"]
     assert machine["kind"] in ("cpu", "gpu")
-    assert set(machine) == {"kind", "gpu", "cores", "platform", "python"}, "nothing that names the machine"
+    assert set(machine) == {"kind", "gpu", "cores", "threads", "instructions", "platform", "python"}, (
+        "nothing that names the machine"
+    )
     assert (out / "claims.png").read_bytes()[1:4] == b"PNG"
     calls.clear()
     reproduce(toy(), out)
@@ -81,6 +83,22 @@ def test_results_of_another_version_are_refused(tmp_path: Path, monkeypatch: pyt
     (tmp_path / "results" / "without-7.json").write_text("{")
     with pytest.raises(UsageError, match=r"without-7\.json is not a result"):
         reproduce(toy(), tmp_path, seeds=[7])
+
+
+def test_a_folder_of_another_claim_is_refused(tmp_path: Path) -> None:
+    reproduce(toy(), tmp_path, seeds=[7])
+    other = toy(name="other")
+    with pytest.raises(UsageError, match=r"holds the claim toy; choose another -o for other$"):
+        reproduce(other, tmp_path, seeds=[8])
+    (tmp_path / "claims.json").unlink()
+    with pytest.raises(UsageError, match="holds the claim toy"):
+        reproduce(other, tmp_path, seeds=[8])
+    assert calls == [("without", 7), ("with it", 7)], "nothing of the other was measured"
+    reproduce(toy(), tmp_path, seeds=[7])
+    for result in (tmp_path / "results").iterdir():
+        result.unlink()
+    with pytest.raises(UsageError, match="holds the claim toy"):
+        reproduce(other, tmp_path, seeds=[8])
 
 
 def test_a_result_that_is_no_number_is_not_kept(tmp_path: Path) -> None:

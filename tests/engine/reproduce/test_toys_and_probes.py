@@ -3,15 +3,24 @@
 from __future__ import annotations
 
 import math
+import threading
+import time
 from pathlib import Path
 
 import numpy as np
 import pytest
 
 from usssl.data.sampling import Timeline
-from usssl.engine.reproduce import cate, vtdl
+from usssl.engine.reproduce import cate, toys, vtdl
 from usssl.engine.reproduce.probes import knn_accuracy, linear_accuracy, r_squared, ridge
 from usssl.engine.reproduce.toys import disc, texture, write_store
+
+LABELS = [{"file": "a", "split": "train"}, {"file": "b", "split": "test"}]
+
+
+def some_cines(seed: int) -> dict[str, np.ndarray]:
+    rng = np.random.default_rng(seed)
+    return {name: rng.integers(60, 200, size=(6, 32, 32), dtype=np.uint8) for name in ("a", "b")}
 
 
 def test_a_disc_has_its_area_and_place() -> None:
@@ -29,15 +38,67 @@ def test_texture_is_standardised_and_smooth() -> None:
 
 
 def test_a_store_of_arrays_keeps_them(tmp_path: Path) -> None:
-    rng = np.random.default_rng(0)
-    cines = {name: rng.integers(60, 200, size=(6, 32, 32), dtype=np.uint8) for name in ("a", "b")}
-    labels = [{"file": "a", "split": "train"}, {"file": "b", "split": "test"}]
-    store = write_store(tmp_path, cines, labels, size=(32, 32), fps=20.0)
+    cines = some_cines(0)
+    store = write_store(tmp_path, cines, LABELS, size=(32, 32), fps=20.0)
     assert store.table["split"].to_pylist() == ["train", "test"]
     np.testing.assert_array_equal(store.frames(0), cines["a"])
     assert Timeline.of(store.times(1)).interval_s == pytest.approx(0.05)
-    again = write_store(tmp_path, {}, [], size=(32, 32), fps=20.0)
-    assert again.id == store.id
+
+
+def test_a_store_is_made_once_and_never_taken_for_one_of_other_cines(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    first = write_store(tmp_path, some_cines(0), LABELS, size=(32, 32), fps=20.0)
+    for change in ({"cines": some_cines(1)}, {"labels": LABELS[::-1]}, {"size": (32, 34)}, {"fps": 25.0}):
+        other = write_store(
+            tmp_path, **{"cines": some_cines(0), "labels": LABELS, "size": (32, 32), "fps": 20.0} | change
+        )
+        assert other.path != first.path
+    other = write_store(tmp_path, some_cines(1), LABELS, size=(32, 32), fps=20.0)
+    np.testing.assert_array_equal(other.frames(0), some_cines(1)["a"])
+    monkeypatch.setattr(toys, "prepare", None)
+    again = write_store(tmp_path, some_cines(0), LABELS, size=(32, 32), fps=20.0)
+    assert again.path == first.path
+    np.testing.assert_array_equal(again.frames(0), some_cines(0)["a"])
+
+
+def test_a_store_that_was_not_finished_is_made_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def killed(*_: object, **__: object) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(toys, "prepare", killed)
+    with pytest.raises(KeyboardInterrupt):
+        write_store(tmp_path, {**some_cines(0), "c": some_cines(0)["a"][:3]}, [*LABELS, LABELS[0] | {"file": "c"}],
+                    size=(32, 32), fps=20.0)  # fmt: skip
+    monkeypatch.undo()
+    store = write_store(tmp_path, some_cines(1), LABELS, size=(32, 32), fps=20.0)
+    assert len(store) == 2, "none of the cines that were given before"
+    np.testing.assert_array_equal(store.frames(1), some_cines(1)["b"])
+
+
+def test_two_at_once_make_a_store_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    made, index_folders = [], toys.index_folders
+
+    def slowly(*arguments: object, **named: object) -> object:
+        made.append(1)
+        time.sleep(0.5)
+        return index_folders(*arguments, **named)
+
+    monkeypatch.setattr(toys, "index_folders", slowly)
+    found: list[Path] = []
+    ways = [
+        threading.Thread(
+            target=lambda: found.append(write_store(tmp_path, some_cines(0), LABELS, size=(32, 32), fps=20.0).path)
+        )
+        for _ in range(2)
+    ]
+    for way in ways:
+        way.start()
+    for way in ways:
+        way.join()
+    assert len(made) == 1
+    assert len(found) == 2
+    assert found[0] == found[1]
 
 
 def test_an_organ_turns_and_cines_of_targets_change_their_movement() -> None:

@@ -52,7 +52,7 @@ def reproduce(claim: str | Claim, out: str | Path | None = None, *, seeds: Seque
         `claims.json`; `claims.png` beside it draws the same.
 
     Raises:
-        UsageError: no such claim, or the folder holds results of another version of it.
+        UsageError: no such claim, or the folder holds another claim, or results of another version of this one.
         OutputError: the folder cannot be written.
     """
     if isinstance(claim, str):
@@ -61,6 +61,7 @@ def reproduce(claim: str | Claim, out: str | Path | None = None, *, seeds: Seque
     seeds = tuple(claim.seeds if seeds is None else seeds)
     _version_of(claim)
     Run.check_writable(out)
+    _check_own(claim, out)
     (out / "results").mkdir(parents=True, exist_ok=True)
     # A seed of all arms before the next seed: a run that is stopped early has pairs to compare.
     trials = [(arm, seed) for seed in seeds for arm in claim.arms]
@@ -73,6 +74,17 @@ def reproduce(claim: str | Claim, out: str | Path | None = None, *, seeds: Seque
     values = {m.name: {arm: [kept[arm, seed]["metrics"][m.name] for seed in seeds] for arm in claim.arms}
               for m in claim.metrics}  # fmt: skip
     return _write(claim, seeds, values, list(kept.values()), out)
+
+
+def _check_own(claim: Claim, out: Path) -> None:
+    """Refuses a folder in which another claim was measured: arms of one name would be taken for each other's."""
+    for path in (out / "claims.json", *sorted((out / "results").glob("*.json"))):
+        try:
+            name = json.loads(path.read_text())["claim"]
+        except (OSError, ValueError, KeyError, TypeError):
+            continue  # `_kept` says of a result that it is none
+        if name != claim.name:
+            raise UsageError(f"{out} holds the claim {name}; choose another -o for {claim.name}")
 
 
 def _measure(claim: Claim, arm: str, seed: int, out: Path) -> dict[str, Any]:
@@ -151,7 +163,8 @@ def _write(claim: Claim, seeds: tuple[int, ...], values: Values, results: list[d
 
 
 def _machine_of(result: Mapping[str, Any]) -> dict[str, Any]:
-    return {key: result[key] for key in ("kind", "gpu", "cores", "platform", "python")}
+    shown = ("kind", "gpu", "cores", "threads", "instructions", "platform", "python")
+    return {key: result[key] for key in shown if key in result}
 
 
 def _distinct(things: list[dict[str, Any]]) -> list[dict[str, Any]]:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import csv
+import hashlib
+import json
 from collections.abc import Mapping, Sequence
 from io import StringIO
 from pathlib import Path
@@ -11,6 +13,7 @@ import numpy as np
 from scipy.ndimage import gaussian_filter
 
 from usssl.data import Store, index_folders, open_store, prepare
+from usssl.data.cache import lock_for, locked
 from usssl.data.store import INDEX
 from usssl.engine.run import write_text
 
@@ -26,7 +29,8 @@ def write_store(
     """A prepared store of drawn cines, made as `usssl index` and `usssl prepare` make one of files.
 
     Args:
-        folder: for `cines/`, `catalog.parquet` and `store/`; a store that is there already is opened as it is.
+        folder: for a folder of their own, named by a hash of all that is given here, with `cines/`, `catalog.parquet`
+            and `store/`; a store that is there already is opened, so none is taken for that of other cines.
         cines: name, without an ending, to uint8 frames `(T, H, W)`; they should fill the frame, since dark borders
             are cropped.
         labels: a row a cine: `file` (a name in `cines`, without an ending), `split` (train, val or test) and any
@@ -37,9 +41,30 @@ def write_store(
     Returns:
         The store; a recipe takes its path as `data.source`.
     """
-    path = folder / "store"
-    if (path / INDEX).is_file():
-        return open_store(path)
+    own = folder / _name_of(cines, labels, size, fps)
+    with locked(lock_for(own)):  # another process may share the work
+        if not (own / "store" / INDEX).is_file():
+            _make(own, cines, labels, size, fps)
+    return open_store(own / "store")
+
+
+def _name_of(
+    cines: Mapping[str, np.ndarray], labels: Sequence[Mapping[str, str]], size: tuple[int, int], fps: float
+) -> str:
+    digest = hashlib.sha256(json.dumps([list(map(dict, labels)), size, fps]).encode())
+    for name, frames in cines.items():
+        digest.update(f"{name} {frames.shape} {frames.dtype}".encode())
+        digest.update(frames.tobytes())
+    return digest.hexdigest()[:16]
+
+
+def _make(
+    folder: Path,
+    cines: Mapping[str, np.ndarray],
+    labels: Sequence[Mapping[str, str]],
+    size: tuple[int, int],
+    fps: float,
+) -> None:
     (folder / "cines").mkdir(parents=True, exist_ok=True)
     for name, frames in cines.items():
         np.savez(folder / "cines" / f"{name}.npz", frames=frames, fps=fps)
@@ -50,8 +75,7 @@ def write_store(
     writer.writerows(rows)
     write_text(folder / "cines" / "labels.csv", table.getvalue())
     index_folders([folder / "cines"], folder / "catalog.parquet", workers=0)
-    prepare(folder / "catalog.parquet", path, size=size, workers=0)
-    return open_store(path)
+    prepare(folder / "catalog.parquet", folder / "store", size=size, workers=0)
 
 
 def texture(rng: np.random.Generator, size: tuple[int, int], grain: float | tuple[float, float]) -> np.ndarray:
