@@ -121,7 +121,9 @@ def test_where_a_worker_dies_this_process_goes_on(
 
 @pytest.mark.skipif(not hasattr(os, "killpg"), reason="a terminal's Ctrl-C is sent to a process group")
 def test_ctrl_c_keeps_the_cines_at_hand_and_lists_them(folder: Path) -> None:
-    code = f"from usssl.phantom import generate_samples; generate_samples({str(folder)!r}, cines=400, workers=2, "
+    # A shell that runs the tests in the background lets all that it starts ignore Ctrl-C.
+    code = "import signal; signal.signal(signal.SIGINT, signal.default_int_handler); "
+    code += f"from usssl.phantom import generate_samples; generate_samples({str(folder)!r}, cines=400, workers=2, "
     with subprocess.Popen(
         [sys.executable, "-c", code + "size=(60, 80), frames=8)"],
         stderr=subprocess.PIPE,
