@@ -90,13 +90,16 @@ class CollapseMonitor:
 def _spread(steps: Sequence[Tensor]) -> tuple[float, float]:
     """Deviation and effective rank of normalised vectors `(batch, dim)` about the mean of their step.
 
-    Between steps the weights move, and with them vectors that are all alike: that is no spread.
+    Between steps the weights move, and with them vectors that are all alike: that is no spread. Of steps of several
+    sizes those as large as the last are taken.
     """
-    units = [functional.normalize(gather(vectors).float(), dim=1) for vectors in steps]
-    moved = torch.cat([unit - unit.mean(dim=0) * (len(unit) > 1) for unit in units])
+    together = torch.stack([vectors for vectors in steps if vectors.shape == steps[-1].shape], dim=1)
+    units = functional.normalize(gather(together).float(), dim=2)
+    mean = units.mean(dim=0) * (len(units) > 1)
+    moved = (units - mean).flatten(0, 1)
     std = torch.linalg.vector_norm(moved) / len(moved) ** 0.5
     # About a mean of unit length, against which the rank tells equal vectors from rounding.
-    return float(std), float(effective_rank(moved + functional.normalize(units[-1].mean(dim=0), dim=0)))
+    return float(std), float(effective_rank(moved + functional.normalize(units[:, -1].mean(dim=0), dim=0)))
 
 
 def _flat(what: str, part: str, std: float, least: float, rank: float) -> str:

@@ -34,7 +34,7 @@ class MetricsLogger:
     """
 
     def __init__(
-        self, run: Run, training: Training, *, tensorboard: bool, every: int = 10, measure_every: int = 100
+        self, run: Run, training: Training, *, tensorboard: bool, every: int = 10, measure_every: int = 200
     ) -> None:
         self.run, self.training, self.every, self.measure_every = run, training, every, measure_every
         self.measures: list[Callable[[], dict[str, float]]] = []
