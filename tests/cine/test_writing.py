@@ -33,6 +33,14 @@ def test_video_round_trip(tmp_path, codec, size, colored):
         np.testing.assert_allclose(cine[0, 63, :95].astype(int), cine[0, 62, :95], atol=0 if codec == "ffv1" else 25)
 
 
+def test_reproducible_video_is_coded_alike_on_any_machine(tmp_path):
+    frames = np.random.default_rng(0).integers(0, 256, (4, 240, 320), dtype=np.uint8)
+    video = write_video(tmp_path / "a.mp4", frames, 25.0, reproducible=True).read_bytes()
+    # The encoder writes its settings into the file: bytes depend on the number of threads, and its tree is not exact.
+    assert b" threads=1 " in video
+    assert b" mbtree=0 " in video
+
+
 def test_video_plays_elsewhere(mp4):
     with av.open(str(mp4)) as container:
         stream = container.streams.video[0]

@@ -71,6 +71,12 @@ def test_cines_open_with_the_simulated_pixels(collection, suffix):
     assert np.sqrt(((pixels - cine.frames) ** 2).mean()) < 255 / 10**1.5
 
 
+def test_videos_are_coded_alike_on_any_machine(collection):
+    video = (collection / "cines" / "p0001_01.mp4").read_bytes()
+    assert b" threads=1 " in video
+    assert b" mbtree=0 " in video
+
+
 def test_dicom_headers_carry_the_fake_patient(collection):
     header = pydicom.dcmread(collection / "cines" / "p0003_01.dcm")
     cine = simulate_cine(0, 3, size=(60, 80), frames=2)

@@ -44,7 +44,7 @@ def generate_samples(
     frame with its plane), `gaze.csv` (a row a gaze sample, x and y from 0 to 1 across the frame),
     `saliency/<patient>_<number>.zip` and a README.md.
     Each cine is a patient of its own; patients are split into train, val and test by their number, so that more cines
-    never move a patient. The same seed gives the same frames whatever the number of workers.
+    never move a patient. The same seed gives the same frames whatever the number of workers and cores.
 
     Args:
         folder: where to write; made if missing.
