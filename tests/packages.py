@@ -39,7 +39,7 @@ def installed(
     known = set(sys.modules)
     with pytest.MonkeyPatch.context() as patch:
         patch.syspath_prepend(str(site))
-        extensions.entries.cache_clear()
+        _forget()
         try:
             yield
         finally:
@@ -47,4 +47,9 @@ def installed(
             for module in [module for module in sys.modules if module.partition(".")[0] in tops]:
                 if module not in known:
                     del sys.modules[module]
-            extensions.entries.cache_clear()
+            _forget()
+
+
+def _forget() -> None:
+    for known in (extensions.entries, extensions._packages):
+        known.cache_clear()

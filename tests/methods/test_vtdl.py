@@ -105,6 +105,9 @@ def test_frames_that_anchor_and_negative_share_are_counted() -> None:
     anchor = frames[None, :4].expand(4, -1, -1, -1, -1)
     negative = torch.stack([frames[[0, 1, 2, 3]], frames[[2, 3, 0, 1]], frames[[3, 4, 5, 6]], frames[[5, 6, 7, 8]]])
     assert shared_frames(anchor, negative).tolist() == [1.0, 1.0, 0.25, 0.0]
+    negative = negative.clone()
+    negative[0, 1, 0, 3, 5] += 1  # a frame apart by one pixel is another frame
+    assert shared_frames(anchor, negative).tolist() == [0.75, 1.0, 0.25, 0.0]
 
 
 def test_negatives_of_cines_too_short_for_another_time_are_logged_and_left_out() -> None:

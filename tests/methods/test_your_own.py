@@ -185,3 +185,21 @@ def test_a_faulty_method_hinders_no_other(tmp_path: Path, capsys: pytest.Capture
         main(["describe", str(recipe)])
     assert stopped.value.code == 2
     assert "unknown method 'cvrll'; did you mean 'cvrl'?" in capsys.readouterr().err
+
+
+def test_a_name_of_two_packages_is_refused(tmp_path: Path) -> None:
+    with (
+        installed(tmp_path / "one", GROUP, {"odd": "pathlib:Path"}, {}, name="another"),
+        installed(tmp_path / "two", GROUP, {"odd": "pathlib:Path"}, {}),
+        pytest.raises(RecipeError, match=r"'odd' is .* in another 1.0 and in my-package 1.0: .*; uninstall the others"),
+    ):
+        methods.get("odd")
+
+
+def test_no_package_takes_the_name_of_a_published_method(tmp_path: Path) -> None:
+    with (
+        installed(tmp_path / "site", GROUP, {"cvrl": "pathlib:Path"}, {}),
+        pytest.raises(RecipeError, match=r"'cvrl' is .* in my-package 1.0 and in usssl "),
+    ):
+        methods.get("cvrl")
+    assert methods.get("cvrl").__module__ == "usssl.methods.cvrl"
