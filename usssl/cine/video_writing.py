@@ -133,7 +133,7 @@ def _options(codec: str, crf: int, gop: int | None, reproducible: bool) -> dict[
         options |= {"crf": str(crf), "preset": "medium"}
         if reproducible:
             # x264 codes otherwise for each number of threads, and its macroblock tree, with AVX-512, codes the same
-            # narrow frames otherwise about once in a thousand times.
+            # narrow frames otherwise in one to three of a thousand times.
             options |= {"threads": "1", "x264-params": "mbtree=0"}
     elif codec == "mjpeg":
         options |= {"q": "3", "qmin": "2", "qmax": "3"}
