@@ -17,8 +17,8 @@ def entries(group: str) -> dict[str, EntryPoint]:
 
 @cache
 def _packages(group: str, name: str) -> list[str]:
-    """The packages that name an entry point so; an editable install, which is listed twice, counts once."""
-    return sorted({_package(point) for point in entry_points(group=group, name=name)})
+    """The packages that name an entry point so."""
+    return sorted(_package(point) for point in entry_points(group=group, name=name))
 
 
 def _package(point: EntryPoint) -> str:

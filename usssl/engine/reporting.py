@@ -14,6 +14,7 @@ from usssl.bundle import Prediction, open_bundle
 from usssl.bundle.bundle import Bundle
 from usssl.cine import open_cine
 from usssl.cine.sector import Window, resample
+from usssl.cine.sector_mask import mask_outside, sector_mask
 from usssl.data import Store
 from usssl.engine.evaluation import HIGHER_IS_BETTER
 from usssl.engine.exporting import source_file
@@ -193,10 +194,10 @@ class Gallery:
         self.predictions: dict[int, Prediction] = {}
         self.frames: dict[int, np.ndarray] = {}
         for cine in self.cines:
-            with open_cine(source_file(store, cine), color="grey") as opened:
-                frames = opened.read(range(len(opened)))
+            source = source_file(store, cine)
+            with open_cine(source, color="grey") as opened:
                 self.predictions[cine] = bundle.predict(opened)
-            self.frames[cine] = resample(frames, Window(*self.predictions[cine].window), _STILL)
+            self.frames[cine] = clean_stills(source, Window(*self.predictions[cine].window), _STILL)
 
     def timelines(self) -> list[Timeline]:
         """Plane probabilities over time beside the truth."""
@@ -256,6 +257,23 @@ class Gallery:
 
     def _name(self, cine: int) -> str:
         return str(self.store.table["id"][cine].as_py())[:8]
+
+
+def clean_stills(path: Path, window: Window, size: tuple[int, int]) -> np.ndarray:
+    """All frames of a cine as a report may show them: the ultrasound image alone, as names are written beside it.
+
+    Args:
+        path: of the cine.
+        window: what to show, in pixels of the frame.
+        size: height and width of a still.
+
+    Returns:
+        Grey uint8 `(time, height, width)`. No mask is perfect: look at a report before it leaves the house.
+    """
+    with open_cine(path) as own:
+        keep = sector_mask(own)
+    with open_cine(path, color="grey") as grey:
+        return resample(mask_outside(grey.read(range(len(grey))), keep), window, size)
 
 
 def measured(metrics: dict[str, float], note: str) -> list[Measured]:
